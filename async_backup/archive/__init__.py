@@ -1,0 +1,1 @@
+"""The archive format: plain data and functions, no event loop, nothing but files to read from."""

@@ -1,0 +1,201 @@
+"""The index at an archive's end: what each segment is and holds, and the footer that says where to find it.
+
+All of it lives in the extra fields of empty gzip members, so that tar and gunzip see nothing. On the disk:
+
+    data members | index members (tag AI) | footer member (tag AF, of fixed size)
+
+The payloads of the index members, one after another, are the segments in order: `SEGMENT`, then that many
+bytes of member records, deflated. All numbers are little-endian; every length is in bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from isal import isal_zlib
+
+from async_backup.archive.gzip import EXTRA_LIMIT, EXTRA_OVERHEAD, extra_member, read_extra_member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from async_backup.archive.member import Meta
+
+FORMAT = 1
+INDEX_TAG = b"AI"
+FOOTER_TAG = b"AF"
+PIECE = b"+"
+"""Type of the record of a large file's payload, or a part of it."""
+
+_MAGIC = b"async-backup"
+# type; mode, uid, gid; size, mtime_ns, ctime_ns, inode, offset; lengths of path and link
+_MEMBER = struct.Struct("<cHIIQqqQQHH")
+# offset, length, raw length; SHA-256 of the member's bytes; members, bytes of records
+_SEGMENT = struct.Struct("<QQQ32sII")
+# magic, format; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
+_FOOTER = struct.Struct("<12sHQQIIQQ")
+FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size
+
+
+class Member(NamedTuple):
+    """One record: a member and where its header begins in the segment, or a piece and its offset in the file."""
+
+    path: bytes
+    type: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    offset: int
+    link: bytes
+
+
+class Segment(NamedTuple):
+    """One gzip member of the archive."""
+
+    offset: int
+    length: int
+    raw_length: int
+    sha256: bytes
+    members: int
+    records: bytes
+
+    def listing(self) -> Iterator[Member]:
+        """The members whose headers stand in this segment, or the one piece; raises ValueError where damaged."""
+        return _unpack_records(self.records)
+
+
+class Footer(NamedTuple):
+    """The last bytes of an archive: without a whole one it is not known to be complete."""
+
+    index_offset: int
+    index_length: int
+    index_crc: int
+    segments: int
+    members: int
+    raw_length: int
+
+
+def member_record(path: bytes, meta: Meta, link: bytes, offset: int) -> bytes:
+    """The record of a member whose header begins at `offset` of the segment's raw bytes."""
+    head = _MEMBER.pack(
+        meta.type,
+        meta.mode,
+        meta.uid,
+        meta.gid,
+        meta.size,
+        meta.mtime_ns,
+        meta.ctime_ns,
+        meta.inode,
+        offset,
+        len(path),
+        len(link),
+    )
+    return b"".join((head, path, link))
+
+
+def piece_record(path: bytes, meta: Meta, offset: int, length: int) -> bytes:
+    """The record of a segment that holds `length` bytes of a large file from `offset` on."""
+    return member_record(path, meta._replace(type=PIECE, size=length), b"", offset)
+
+
+def pack_records(records: list[bytes]) -> bytes:
+    """The records of one segment as the index holds them."""
+    return isal_zlib.compress(b"".join(records), 1)
+
+
+def _unpack_records(packed: bytes) -> Iterator[Member]:
+    try:
+        data = zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(f"the index is damaged: {error}") from error
+    position = 0
+    while position < len(data):
+        if position + _MEMBER.size > len(data):
+            raise ValueError("the index is damaged: a record is cut short")
+        kind, mode, uid, gid, size, mtime, ctime, inode, offset, path_length, link_length = _MEMBER.unpack_from(
+            data, position
+        )
+        middle = position + _MEMBER.size + path_length
+        position, path = middle + link_length, data[position + _MEMBER.size : middle]
+        if position > len(data):
+            raise ValueError("the index is damaged: a record is cut short")
+        yield Member(path, kind, mode, uid, gid, size, mtime, ctime, inode, offset, data[middle:position])
+
+
+class IndexWriter:
+    """Makes the index members and the footer from segments as they come; holds at most one member's payload."""
+
+    def __init__(self) -> None:
+        self._payload = bytearray()
+        self._length = 0
+        self._crc = 0
+        self._segments = 0
+        self._members = 0
+        self._raw_length = 0
+
+    def add(self, segment: Segment) -> bytes:
+        """The index members that became full with this segment, often none."""
+        self._payload += _SEGMENT.pack(*segment[:5], len(segment.records)) + segment.records
+        self._segments += 1
+        self._members += segment.members
+        self._raw_length += segment.raw_length
+        members = []
+        while len(self._payload) >= EXTRA_LIMIT:
+            members.append(self._member(EXTRA_LIMIT))
+        return b"".join(members)
+
+    def finish(self, offset: int) -> bytes:
+        """The rest of the index and the footer, for an index that begins at `offset` of the archive."""
+        rest = self._member(len(self._payload)) if self._payload else b""
+        footer = Footer(offset, self._length, self._crc, self._segments, self._members, self._raw_length)
+        return rest + extra_member(FOOTER_TAG, _FOOTER.pack(_MAGIC, FORMAT, *footer))
+
+    def _member(self, length: int) -> bytes:
+        member = extra_member(INDEX_TAG, bytes(self._payload[:length]))
+        del self._payload[:length]
+        self._length += len(member)
+        self._crc = zlib.crc32(member, self._crc)
+        return member
+
+
+def read_footer(tail: bytes) -> Footer:
+    """The footer from an archive's last `FOOTER_SIZE` bytes.
+
+    Raises ValueError where none stands there: the archive is cut, or another program made it.
+    """
+    payload, end = read_extra_member(tail, len(tail) - FOOTER_SIZE, FOOTER_TAG)
+    if end != len(tail) or len(payload) != _FOOTER.size:
+        raise ValueError("the archive does not end with a footer")
+    magic, version, *fields = _FOOTER.unpack(payload)
+    if magic != _MAGIC:
+        raise ValueError("the footer is not one of async-backup")
+    if version != FORMAT:
+        raise ValueError(f"the index has format {version}, this program reads {FORMAT}: a newer one is needed")
+    return Footer(*fields)
+
+
+def read_index(footer: Footer, data: bytes) -> Iterator[Segment]:
+    """The segments from the bytes of the index members; raises ValueError where they are damaged."""
+    if len(data) != footer.index_length or zlib.crc32(data) != footer.index_crc:
+        raise ValueError("the index is damaged: its checksum differs")
+    payload = _joined_payloads(data)
+    position = 0
+    while position < len(payload):
+        offset, stored, raw, sha256, members, length = _SEGMENT.unpack_from(payload, position)
+        position += _SEGMENT.size + length
+        yield Segment(offset, stored, raw, sha256, members, payload[position - length : position])
+
+
+def _joined_payloads(data: bytes) -> bytes:
+    parts = []
+    position = 0
+    while position < len(data):
+        part, position = read_extra_member(data, position, INDEX_TAG)
+        parts.append(part)
+    return b"".join(parts)

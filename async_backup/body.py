@@ -1,0 +1,192 @@
+"""The bytes of one archive on their way: packed out of order, placed and hashed in order, sent side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiofiles import tempfile
+from anyio import CancelScope, Event, create_memory_object_stream, to_thread
+
+from async_backup.archive.index import IndexWriter, Segment
+from async_backup.errors import NoSpace, SourceMoved
+from async_backup.events import FileProblem, SegmentPacked, SegmentSent
+from async_backup.model import Problems
+from async_backup.tasks import task_group
+
+if TYPE_CHECKING:
+    from aiofiles.threadpool.binary import AsyncBufferedIOBase as Spool
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectSendStream
+
+    from async_backup.archive.member import Problem
+    from async_backup.events import Listener
+    from async_backup.model import Entry
+    from async_backup.remote.base import RemoteFile
+    from async_backup.worker_process import PackedSlot
+    from async_backup.workers import Plan, Slot, Workers
+
+INDEX_IN_MEMORY = 4 << 20
+"""Bytes of an index that stay in memory; a longer one waits in a nameless local file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What was written: sizes in bytes, the digest in hexadecimal."""
+
+    size: int
+    raw_size: int
+    members: int
+    digest: str
+    problems: Problems
+
+
+class _Segment:
+    """A segment from the slot that it will fill until the server has it."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self._ready = Event()
+        self._packed: PackedSlot | None = None
+
+    def fill(self, packed: PackedSlot) -> None:
+        self._packed = packed
+        self._ready.set()
+
+    async def packed(self) -> PackedSlot:
+        await self._ready.wait()
+        if self._packed is None:
+            raise RuntimeError("a segment is ready without having been packed")
+        return self._packed
+
+
+class BodyWriter:
+    """Writes the archive of one entry into a new file."""
+
+    def __init__(self, entry: Entry, file: RemoteFile, workers: Workers, listener: Listener, algorithm: str) -> None:
+        self._entry = entry
+        self._file = file
+        self._workers = workers
+        self._listener = listener
+        self._digest = hashlib.new(algorithm, usedforsecurity=False)
+        self._index = IndexWriter()
+        self._slots: set[Slot] = set()
+        self._size = 0
+        self._raw_size = 0
+        self._members = 0
+        self._problems = Problems()
+        self._last_problem: Problem | None = None
+
+    async def write(self, *, hard_links: bool) -> Body:
+        """Plan, pack and send everything, index and footer last.
+
+        Raises SourceError, SourceMoved, WorkerDied, PackingFailed, NoSpace, or RemoteError from the file.
+        """
+        plan = self._workers.new_plan(os.fsencode(self._entry.source))
+        try:
+            async with tempfile.SpooledTemporaryFile(max_size=INDEX_IN_MEMORY) as spool:
+                await self._write_segments(plan, spool, hard_links=hard_links)
+                await self._write_index(spool)
+        except BaseException:
+            with CancelScope(shield=True):
+                await plan.forget()
+            raise
+        finally:
+            for slot in self._slots:
+                slot.release()
+        return Body(self._size, self._raw_size, self._members, self._digest.hexdigest(), self._problems)
+
+    async def _write_segments(self, plan: Plan, spool: Spool, *, hard_links: bool) -> None:
+        send, receive = create_memory_object_stream[_Segment](self._workers.slots.count)
+        async with task_group() as tasks, receive:
+            tasks.start_soon(partial(self._pack_all, plan, send, tasks, hard_links=hard_links))
+            async for segment in receive:
+                packed = await segment.packed()
+                await self._place(segment.slot, packed, tasks)
+                await self._add_to_index(packed, spool)
+
+    async def _pack_all(
+        self, plan: Plan, send: MemoryObjectSendStream[_Segment], tasks: TaskGroup, *, hard_links: bool
+    ) -> None:
+        """Have segments packed as slots become free; they are handed on in the order of the archive."""
+        async with send:
+            first = _Segment(await self._acquire())
+            part = await plan.begin(self._entry.name, first.slot, hard_links=hard_links)
+            if part.packed is not None:
+                first.fill(part.packed)
+                await send.send(first)
+            unused = [first]
+            while True:
+                self._note(part.problems)
+                for job in part.jobs:
+                    segment = unused.pop() if unused else _Segment(await self._acquire())
+                    await send.send(segment)
+                    tasks.start_soon(self._pack, plan.source, job, segment)
+                if part.is_complete:
+                    return
+                part = await plan.go_on()
+
+    async def _acquire(self) -> Slot:
+        slot = await self._workers.slots.acquire()
+        self._slots.add(slot)
+        return slot
+
+    def _release(self, slot: Slot) -> None:
+        self._slots.remove(slot)
+        slot.release()
+
+    async def _pack(self, source: bytes, job: bytes, segment: _Segment) -> None:
+        segment.fill(await self._workers.pack(source, job, segment.slot))
+
+    async def _place(self, slot: Slot, packed: PackedSlot, tasks: TaskGroup) -> None:
+        """Give a segment its offset, hash it, and have it sent meanwhile."""
+        self._note(packed.problems)
+        if packed.lost_leader:
+            raise SourceMoved("a file with several names changed while it was read")
+        data = slot.data(packed.length)
+        hashed = Event()
+        tasks.start_soon(self._send, slot, self._size, data, hashed)
+        self._listener(SegmentPacked(self._entry, packed.raw_length, packed.length))
+        await to_thread.run_sync(self._digest.update, data)
+        hashed.set()
+
+    async def _send(self, slot: Slot, offset: int, data: memoryview, hashed: Event) -> None:
+        await self._file.write(offset, data)
+        self._listener(SegmentSent(self._entry, len(data)))
+        await hashed.wait()
+        self._release(slot)
+
+    async def _add_to_index(self, packed: PackedSlot, spool: Spool) -> None:
+        segment = Segment(self._size, packed.length, packed.raw_length, packed.sha256, packed.members, packed.records)
+        self._size += packed.length
+        self._raw_size += packed.raw_length
+        self._members += packed.members
+        await _spool(spool, self._index.add(segment))
+
+    async def _write_index(self, spool: Spool) -> None:
+        await _spool(spool, self._index.finish(self._size))
+        await spool.seek(0)
+        while part := await spool.read(INDEX_IN_MEMORY):
+            await to_thread.run_sync(self._digest.update, part)
+            await self._file.write(self._size, part)
+            self._listener(SegmentSent(self._entry, len(part)))
+            self._size += len(part)
+
+    def _note(self, problems: list[Problem]) -> None:
+        """Report problems; the pieces of a large file say the same one after another, which counts once."""
+        for problem in problems:
+            if self._last_problem is None or problem[:2] != self._last_problem[:2]:
+                self._problems = self._problems.plus(problem)
+                self._listener(FileProblem(self._entry, problem))
+            self._last_problem = problem
+
+
+async def _spool(spool: Spool, data: bytes) -> None:
+    try:
+        if data:
+            await spool.write(data)
+    except OSError as error:
+        raise NoSpace(f"the index cannot be kept until the end ({error.strerror}); make room in TMPDIR") from error

@@ -1,0 +1,115 @@
+"""What can go wrong, what it means for the exit code, and whether trying again can help."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the command line; README holds the same table."""
+
+    COMPLETE = 0
+    """Every entry was committed whole."""
+    NOTHING_DONE = 1
+    """Nothing could be done: no connection, no source, no directory on the server."""
+    USAGE = 2
+    """Wrong usage or settings."""
+    INCOMPLETE = 3
+    """Some entries or some files were not backed up."""
+    INTERRUPTED = 130
+    """Stopped by a signal."""
+
+
+class BackupError(Exception):
+    """The base of all expected failures; its text is for people: what happened, where, and what to do."""
+
+    exit_code = ExitCode.NOTHING_DONE
+    is_transient = False
+    """Whether the same request may succeed a little later or over another connection."""
+
+
+class SettingsError(BackupError):
+    """The settings cannot be used; nothing was sent."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(BackupError):
+    """A source or an entry cannot be read."""
+
+
+class SourceMoved(BackupError):
+    """The source changed so much while it was read that the archive has to be made again."""
+
+    is_transient = True
+
+
+class WorkerDied(BackupError):
+    """A packing process ended in the middle of its work, killed by the system for its memory perhaps."""
+
+    is_transient = True
+
+
+class PackingFailed(BackupError):
+    """A segment cannot be packed, not even by a packing process of its own."""
+
+
+class NoSpace(BackupError):
+    """Local memory or disk for segments on their way could not be reserved."""
+
+
+class RemoteError(BackupError):
+    """The server refused something or could not do it."""
+
+
+class Unreachable(RemoteError):
+    """No connection could be made, or none is left."""
+
+
+class HostKeyError(RemoteError):
+    """The server's host key is unknown, has changed or was revoked."""
+
+
+class AuthenticationError(RemoteError):
+    """The server took none of our keys."""
+
+
+class ConnectionDropped(RemoteError):
+    """A connection or a channel ended, or gave no answer for too long."""
+
+    is_transient = True
+
+
+class NoSession(RemoteError):
+    """The server opens no further session on this connection."""
+
+
+class RemoteNotFound(RemoteError):
+    """There is no such file or directory on the server."""
+
+
+class RemoteExists(RemoteError):
+    """The name is taken on the server; nothing is overwritten."""
+
+
+class RemoteDenied(RemoteError):
+    """The account on the server may not do this."""
+
+
+class RemoteFull(RemoteError):
+    """The file system of the server is full."""
+
+
+class NoDigestCommand(RemoteError):
+    """The server offers no command that computes the digest of the files that we see over SFTP."""
+
+
+class DigestMismatch(RemoteError):
+    """The server holds other bytes than those that were sent."""
+
+    is_transient = True
+
+    def __init__(self, name: str, *, sent: str, stored: str) -> None:
+        super().__init__(f"hash values of {name} do not match: {sent} before upload, {stored} after")
+        self.sent = sent
+        self.stored = stored

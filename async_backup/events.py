@@ -1,0 +1,139 @@
+"""What happens during a backup, as frozen values for whoever listens: bars, plain lines, JSON lines.
+
+A listener is called in the event loop and must return at once. The default one does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from async_backup.archive.member import Problem
+    from async_backup.errors import BackupError
+    from async_backup.model import Entry, Outcome, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The server is there and can be written to; `verification` is a command's name or "readback", with a reason."""
+
+    host: str
+    directory: bytes
+    verification: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftoverRemoved:
+    """A temporary file of a run that died was removed from the server."""
+
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFound:
+    """An entry was put into the queue."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySkipped:
+    """Something in a source is not backed up, by its kind or by a pattern."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryStarted:
+    """An attempt to make and upload an archive begins; `attempt` counts from 1."""
+
+    entry: Entry
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPacked:
+    """A segment is ready to be sent: `raw` bytes of tar became `packed` bytes."""
+
+    entry: Entry
+    raw: int
+    packed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSent:
+    """The server has taken `size` more bytes of the archive."""
+
+    entry: Entry
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """A file is not in the archive as it was on the disk."""
+
+    entry: Entry
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class EntryUploaded:
+    """All of the archive is on the server under its temporary name; its digest is asked for next."""
+
+    entry: Entry
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """An attempt came to nothing and what it had sent was removed; another one follows."""
+
+    entry: Entry
+    error: BackupError
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryEnded:
+    """The one outcome of an entry."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The run was asked to stop; temporary files are being removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Everything has ended."""
+
+    report: Report
+
+
+Event = (
+    Connected
+    | LeftoverRemoved
+    | EntryFound
+    | EntrySkipped
+    | EntryStarted
+    | SegmentPacked
+    | SegmentSent
+    | FileProblem
+    | EntryUploaded
+    | AttemptFailed
+    | EntryEnded
+    | Stopping
+    | RunEnded
+)
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that does nothing."""

@@ -1,0 +1,120 @@
+"""The nouns of a backup: entries, and what became of each."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from async_backup.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from async_backup.archive.member import Problem
+    from async_backup.errors import BackupError
+    from async_backup.remote.base import StoredDigest
+
+PROBLEMS_KEPT = 100
+"""Problems that a report lists for one entry; further ones are counted, and each was an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a source, and the archive that it becomes.
+
+    `directory` is the archive's place below the destination (b"" is the destination itself).
+    """
+
+    source: Path
+    name: bytes
+    directory: bytes
+    archive: bytes
+
+    @property
+    def path(self) -> bytes:
+        """The path of the entry on this machine."""
+        return os.path.join(os.fsencode(self.source), self.name)
+
+    @property
+    def remote_path(self) -> bytes:
+        """The path of the archive below the destination."""
+        return b"%b/%b" % (self.directory, self.archive) if self.directory else self.archive
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What went wrong with single files of an entry: the first ones, and how many there were."""
+
+    first: tuple[Problem, ...] = ()
+    count: int = 0
+    losses: int = 0
+
+    def plus(self, problem: Problem) -> Problems:
+        first = (*self.first, problem) if len(self.first) < PROBLEMS_KEPT else self.first
+        return Problems(first, self.count + 1, self.losses + problem.kind.is_loss)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The archive stands under its final name, and the server's digest of it equals ours. Sizes in bytes."""
+
+    entry: Entry
+    size: int
+    raw_size: int
+    members: int
+    digest: str
+    stored: StoredDigest
+    problems: Problems
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """There is no archive of this entry from this run."""
+
+    entry: Entry
+    error: BackupError
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The run was stopped before this entry was committed."""
+
+    entry: Entry
+
+
+Outcome = Committed | Failed | Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of every entry, in the order in which they ended."""
+
+    outcomes: tuple[Outcome, ...]
+    source_errors: tuple[BackupError, ...] = ()
+    """Sources whose entries could not all be listed."""
+    is_interrupted: bool = False
+    seconds: float = 0.0
+    leftovers: tuple[str, ...] = field(default=())
+    """Temporary files that could not be removed from the server; the next run tries again."""
+
+    @property
+    def committed(self) -> tuple[Committed, ...]:
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Committed))
+
+    @property
+    def failed(self) -> tuple[Failed, ...]:
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Failed))
+
+    @property
+    def interrupted(self) -> tuple[Interrupted, ...]:
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Interrupted))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.is_interrupted:
+            return ExitCode.INTERRUPTED
+        lost = self.source_errors or self.failed or any(outcome.problems.losses for outcome in self.committed)
+        return ExitCode.INCOMPLETE if lost else ExitCode.COMPLETE

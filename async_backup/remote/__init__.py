@@ -1,0 +1,1 @@
+"""Where archives go: the contract, a server over SFTP, and a verified fake."""

@@ -1,0 +1,70 @@
+"""What a backup needs of the place that it writes to. Every store passes the same contract suite.
+
+Paths are bytes below the store's directory or absolute. Every method raises a subclass of RemoteError and
+nothing else; one that is transient was tried again already as often as the settings allow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class RemoteEntry(NamedTuple):
+    """A name in a directory, and when its content last changed by the server's clock (seconds)."""
+
+    name: bytes
+    mtime: float
+
+
+class StoredDigest(NamedTuple):
+    """A digest in hexadecimal, computed from the server's copy, and by what: a command's name, or "readback"."""
+
+    value: str
+    computed_by: str
+
+
+class RemoteFile(Protocol):
+    """A new file while it is written, by any number of writers at once."""
+
+    async def write(self, offset: int, data: memoryview | bytes) -> None:
+        """Store `data` at `offset`; returns when the server has it. On error any part of it may be there."""
+
+    async def finish(self) -> None:
+        """Close the file after its data has reached the disk, as far as the server can promise that."""
+
+    async def abandon(self) -> None:
+        """Close the file without any promise; raises nothing."""
+
+
+class RemoteStore(Protocol):
+    """A directory tree on a server."""
+
+    async def make_directory(self, path: bytes) -> None:
+        """Make a directory, with its parents; one that exists is fine."""
+
+    async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
+        """What is in a directory, without `.` and `..`; raises RemoteNotFound."""
+
+    async def create(self, path: bytes) -> RemoteFile:
+        """Make a new, empty file that only its owner may read.
+
+        Raises RemoteExists where the name is taken, also by a dangling symbolic link, which is never followed.
+        """
+
+    async def digest(self, path: bytes, size: int) -> StoredDigest:
+        """The digest of the server's copy of a file of `size` bytes; raises RemoteNotFound."""
+
+    async def rename(self, source: bytes, target: bytes) -> None:
+        """Give a file its final name in one step.
+
+        Raises RemoteExists where `target` is taken: both files are then untouched.
+        """
+
+    async def remove(self, path: bytes) -> None:
+        """Remove a file; one that is gone is fine."""
+
+    async def sync_directory(self, path: bytes) -> None:
+        """Make the names in a directory durable, as far as the server can; not being able to is no error."""

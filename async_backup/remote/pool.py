@@ -1,0 +1,207 @@
+"""Connections and their channels: opened one after another, lent by load, watched, replaced when lost."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, Condition, Event, move_on_after, sleep
+
+from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, NoSession, Unreachable
+from async_backup.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.dial import Dialer
+    from async_backup.remote.ssh.shell import Shell
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+_CLOSING_GRACE = 2.0
+_CHECKS_A_TIMEOUT = 8
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait before the n-th new attempt (from 0): growing fourfold, with jitter so that crowds disperse."""
+    return float(min(_FIRST_PAUSE * 4**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
+
+
+class _Link:
+    """One connection, its channels and its shell."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.channels: list[Channel] = []
+        self.shell: Shell | None = None
+        self.most_channels: int | None = None
+        """What the server allows, once it has refused one."""
+
+    def forget_lost(self) -> None:
+        self.channels = [channel for channel in self.channels if channel.is_usable]
+        if self.shell and not self.shell.is_usable:
+            self.shell = None
+
+
+class Pool:
+    """Lends channels to requests that share them. Use `open_pool`."""
+
+    def __init__(self, dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float) -> None:
+        self._dialer = dialer
+        self._wanted_connections = connections
+        self._channels_each = channels
+        self._retries = retries
+        self._timeout = timeout
+        self._links: list[_Link] = []
+        self._failure: BackupError | None = None
+        self._change = Condition()
+        self._loss = Event()
+        self._wants_shells = True
+        self.host = dialer.host
+        self.reconnects = 0
+
+    async def channel(self) -> Channel:
+        """The channel with the least under way; waits while the only ones left are being replaced.
+
+        Raises what ended the last attempt to connect, once there is no hope.
+        """
+        while True:
+            usable = self.usable_channels()
+            if usable:
+                return min(usable, key=lambda channel: channel.watch.bytes_under_way)
+            if self._failure is not None:
+                raise type(self._failure)(*self._failure.args)
+            self._loss.set()
+            async with self._change:
+                if not self.usable_channels() and self._failure is None:
+                    await self._change.wait()
+
+    def usable_channels(self) -> list[Channel]:
+        """All channels that can be used now; notes the loss of others."""
+        usable = [channel for link in self._links for channel in link.channels if channel.is_usable]
+        if len(usable) < sum(len(link.channels) for link in self._links):
+            self._loss.set()
+        return usable
+
+    async def shell(self) -> Shell:
+        """A shell that is idle, if there is one; raises NoDigestCommand where the server opens none."""
+        shells = [link.shell for link in self._links if link.shell and link.shell.is_usable]
+        idle = [shell for shell in shells if not shell.is_busy]
+        if idle:
+            return idle[0]
+        for link in self._links:
+            if link.connection.is_usable and link.shell is None:
+                with suppress(NoSession, ConnectionDropped):
+                    link.shell = await link.connection.open_shell()
+                    return link.shell
+        if not shells:
+            raise NoDigestCommand(f"{self.host}: the server opens no session for a command")
+        return random.choice(shells)
+
+    def drop_shells(self) -> None:
+        """Leave the sessions of shells to the channels: they are of no use on this server."""
+        self._wants_shells = False
+        for link in self._links:
+            if link.shell:
+                link.shell.close()
+
+    async def connect(self) -> None:
+        """Make the first connection with one channel and, where the server lets us, a shell; raises BackupError."""
+        link = _Link(await self._dialer.dial())
+        self._links.append(link)
+        link.channels.append(await link.connection.open_channel())
+        with suppress(NoSession, ConnectionDropped):
+            link.shell = await link.connection.open_shell()
+
+    async def keep_filled(self) -> None:
+        """Open what is missing, and again whenever something is lost; never returns."""
+        attempt = 0
+        while True:
+            self._loss = Event()
+            try:
+                await self._fill()
+                attempt = 0
+            except (ConnectionDropped, Unreachable) as error:
+                if attempt >= self._retries:
+                    await self._give_up(error)
+                    attempt = 0
+                else:
+                    await sleep(pause_before(attempt))
+                    attempt += 1
+                    continue
+            except BackupError as error:
+                await self._give_up(error)
+            await self._loss.wait()
+
+    async def _give_up(self, error: BackupError) -> None:
+        """Go on with what there is; with nothing, tell everybody who waits."""
+        if self.usable_channels():
+            self._wanted_connections = len({channel.connection for channel in self.usable_channels()})
+            return
+        self._failure = error
+        await self._notify()
+
+    async def _fill(self) -> None:
+        self._links = [link for link in self._links if link.connection.is_usable]
+        for link in self._links:
+            link.forget_lost()
+            await self._fill_link(link)
+        while len(self._links) < self._wanted_connections:
+            connection = await self._dialer.dial()
+            self.reconnects += 1
+            link = _Link(connection)
+            self._links.append(link)
+            await self._fill_link(link)
+
+    async def _fill_link(self, link: _Link) -> None:
+        while len(link.channels) < (link.most_channels or self._channels_each):
+            try:
+                link.channels.append(await link.connection.open_channel())
+            except NoSession:
+                if not link.channels:
+                    raise
+                link.most_channels = len(link.channels)
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._change:
+            self._change.notify_all()
+
+    async def watch(self) -> None:
+        """Discard channels that give no answer; never returns."""
+        while True:
+            await sleep(self._timeout / _CHECKS_A_TIMEOUT)
+            channels = [channel for link in self._links for channel in link.channels if channel.is_usable]
+            queued = sum(channel.watch.bytes_under_way for channel in channels)
+            for channel in channels:
+                if channel.watch.is_stalled(queued):
+                    channel.discard()
+                    self._loss.set()
+
+    async def close(self) -> None:
+        """End all connections, at once where they do not answer."""
+        with move_on_after(_CLOSING_GRACE, shield=True):
+            for link in self._links:
+                await link.connection.close()
+        for link in self._links:
+            link.connection.abort()
+
+
+@asynccontextmanager
+async def open_pool(
+    dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float
+) -> AsyncIterator[Pool]:
+    """A pool with its first channel open; the others follow in the background. Raises BackupError."""
+    pool = Pool(dialer, connections=connections, channels=channels, retries=retries, timeout=timeout)
+    try:
+        await pool.connect()
+        async with task_group() as tasks:
+            tasks.start_soon(pool.keep_filled)
+            tasks.start_soon(pool.watch)
+            yield pool
+            tasks.cancel_scope.cancel()
+    finally:
+        with CancelScope(shield=True):
+            await pool.close()

@@ -1,0 +1,1 @@
+"""The only package that imports asyncssh (beside the demo's server); its errors end here."""

@@ -1,0 +1,302 @@
+"""One SSH connection and its channels: requests with an end, errors of ours, nothing left behind.
+
+A request that gets no answer ends its channel, and one that was cancelled while a channel was opened ends the
+connection: the library would leak the server's side of it otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, suppress
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import asyncssh
+from anyio import CancelScope, Semaphore, move_on_after
+
+from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
+from async_backup.remote.base import RemoteEntry
+from async_backup.remote.ssh.shell import Shell
+from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+_T = TypeVar("_T")
+
+CHUNK = 261_120
+"""Bytes of one data request: OpenSSH's limit, a little below its message size of 256 KiB."""
+
+_SAFE_CHUNK = 32 << 10
+_UNKNOWN_LIMIT = 16 << 10
+_WINDOW = 2 << 20
+"""Bytes that OpenSSH lets a channel have under way; more requests than fill it cost memory and gain nothing."""
+
+_SLOWEST_RATE = 64 << 10
+"""Bytes a second of a line that is slow but alive: waiting for an answer may take as long as the data before it."""
+
+_READ_ONLY = 1
+
+
+class OpenFlags(IntEnum):
+    """How a file is opened. Creation is exclusive: it refuses a name that exists, symbolic links included."""
+
+    READ = asyncssh.FXF_READ
+    WRITE = asyncssh.FXF_WRITE
+    CREATE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL
+
+
+class Watch:
+    """Ends requests whose channel has given no answer for too long.
+
+    Keep-alive does not notice a server process that is stopped while its connection lives on.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._scopes: dict[CancelScope, int] = {}
+        self._since = time.monotonic()
+
+    @contextmanager
+    def request(self, scope: CancelScope, size: int) -> Iterator[None]:
+        """Note a request that carries `size` bytes; `cancel` ends its `scope`."""
+        if not self._scopes:
+            self._since = time.monotonic()
+        self._scopes[scope] = size
+        try:
+            yield
+            self._since = time.monotonic()
+        finally:
+            del self._scopes[scope]
+
+    @property
+    def under_way(self) -> int:
+        return len(self._scopes)
+
+    @property
+    def bytes_under_way(self) -> int:
+        return sum(self._scopes.values())
+
+    def is_stalled(self, bytes_before: int) -> bool:
+        """Whether an answer is overdue, with `bytes_before` bytes on the same line."""
+        allowed = self._timeout + bytes_before / _SLOWEST_RATE
+        return bool(self._scopes) and time.monotonic() - self._since > allowed
+
+    def cancel(self) -> None:
+        for scope in list(self._scopes):
+            scope.cancel()
+
+
+class Channel:
+    """One SFTP channel. Requests may overlap; data requests are bounded by the window."""
+
+    def __init__(self, sftp: asyncssh.SFTPClient, connection: Connection, chunk: int) -> None:
+        self._sftp = sftp
+        self.connection = connection
+        self.chunk = chunk
+        self.depth = max(2, -(-_WINDOW // chunk) + 1)
+        self.window = Semaphore(self.depth)
+        self.watch = Watch(connection.timeout)
+        self._is_discarded = False
+
+    @property
+    def is_usable(self) -> bool:
+        return not self._is_discarded and self.connection.is_usable
+
+    def discard(self) -> None:
+        """Use the channel no more; its requests end with ConnectionDropped."""
+        self._is_discarded = True
+        self.watch.cancel()
+        self._sftp.exit()
+
+    async def request(self, doing: str, call: Callable[[], Awaitable[_T]], size: int = 0) -> _T:
+        """Wait for one request; raises RemoteError, ConnectionDropped where the channel ended or gave no answer."""
+        host = self.connection.host
+        if not self.is_usable:
+            raise ConnectionDropped(f"{host}: {doing}: the SFTP channel was closed")
+        try:
+            with CancelScope() as scope, self.watch.request(scope, size), translated(host, doing):
+                return await call()
+        except ConnectionDropped:
+            self._is_discarded = True
+            raise
+        raise ConnectionDropped(f"{host}: {doing}: no answer for {self.connection.timeout:g} seconds")
+
+    async def open(self, path: bytes, flags: OpenFlags) -> Handle:
+        """Open a file; a new one may be read by its owner only.
+
+        Always waits for the answer, so that no handle leaks on the server.
+        """
+        attributes = asyncssh.SFTPAttrs(permissions=0o600) if flags is OpenFlags.CREATE else asyncssh.SFTPAttrs()
+        with CancelScope(shield=True):
+            file = await self.request(
+                _about("opening", path),
+                lambda: self._sftp.open(path, int(flags), attributes, encoding=None, block_size=0),
+            )
+        return Handle(file, self, path)
+
+    async def make_directory(self, path: bytes) -> None:
+        await self.request(_about("making", path), lambda: self._sftp.mkdir(path))
+
+    async def is_directory(self, path: bytes) -> bool:
+        return await self.request(_about("looking at", path), lambda: self._sftp.isdir(path))
+
+    async def exists(self, path: bytes) -> bool:
+        """Whether the name is taken, by whatever it may be."""
+        return await self.request(_about("looking at", path), lambda: self._sftp.lexists(path))
+
+    async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
+        found = await self.request(_about("listing", path), lambda: self._sftp.readdir(path))
+        return [
+            RemoteEntry(_name_bytes(entry.filename), float(entry.attrs.mtime or 0))
+            for entry in found
+            if entry.filename not in {b".", b"..", ".", ".."}
+        ]
+
+    async def real_path(self, path: bytes) -> bytes:
+        return _name_bytes(await self.request(_about("resolving", path), lambda: self._sftp.realpath(path)))
+
+    async def rename(self, source: bytes, target: bytes) -> None:
+        """SFTP version 3's own rename, which does not overwrite; posix-rename would."""
+        await self.request(_about("renaming to", target), lambda: self._sftp.rename(source, target))
+
+    async def remove(self, path: bytes) -> None:
+        await self.request(_about("removing", path), lambda: self._sftp.remove(path))
+
+    async def explain(self, error: RemoteError, directory: bytes) -> RemoteError:
+        """A better error for OpenSSH's plain "Failure", which it gives for a full and for a read-only disk alike."""
+        if type(error) is not RemoteError:
+            return error
+        try:
+            status = await self.request("asking for free space", lambda: self._sftp.statvfs(directory))
+        except RemoteError:
+            return error
+        if status.bavail == 0 or (status.files and status.favail == 0):
+            return full(self.connection.host)
+        if status.flags & _READ_ONLY:
+            return RemoteError(f"{error} (its file system is mounted read-only)")
+        return error
+
+
+class Handle:
+    """An open file of one channel."""
+
+    def __init__(self, file: asyncssh.SFTPClientFile, channel: Channel, path: bytes) -> None:
+        self._file = file
+        self.channel = channel
+        self._path = path
+
+    async def write(self, offset: int, data: bytes) -> None:
+        await self.channel.request(_about("writing to", self._path), lambda: self._file.write(data, offset), len(data))
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """At least one byte, except at the end of the file."""
+        data = await self.channel.request(
+            _about("reading", self._path), lambda: self._file.read(length, offset), length
+        )
+        return cast("bytes", data)  # not str: the file was opened without an encoding
+
+    async def sync(self) -> None:
+        """Flush the file to the disk; a server without that request does nothing."""
+        try:
+            await self.channel.request(_about("flushing", self._path), self._file.fsync)
+        except RemoteError as error:
+            if not isinstance(error.__cause__, asyncssh.SFTPOpUnsupported):
+                raise
+
+    async def close(self) -> None:
+        await self.channel.request(_about("closing", self._path), self._file.close)
+
+
+class Connection:
+    """One SSH connection, and the channels opened on it."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection, host: str, timeout: float) -> None:
+        self._connection = connection
+        self.host = host
+        self.timeout = timeout
+        self._is_discarded = False
+
+    @property
+    def is_usable(self) -> bool:
+        return not self._is_discarded and not self._connection.is_closed()
+
+    @property
+    def server(self) -> str:
+        """What the server calls itself."""
+        version = self._connection.get_extra_info("server_version", "")
+        return version.decode("ascii", "replace") if isinstance(version, bytes) else str(version)
+
+    async def open_channel(self) -> Channel:
+        """Start SFTP; raises ConnectionDropped where the server takes no further session, Unreachable without SFTP."""
+        with self._opening("starting SFTP"):
+            try:
+                sftp = await self._connection.start_sftp_client(path_encoding=None)
+            except asyncssh.ChannelOpenError as error:
+                if "Session request failed" in error.reason:
+                    raise Unreachable(
+                        f"{self.host}: the server does not offer SFTP; enable it there (Subsystem sftp in sshd_config)"
+                    ) from error
+                raise self._session_error(error) from error
+            except (asyncssh.SFTPError, asyncssh.ConnectionLost) as error:
+                raise Unreachable(
+                    f"{self.host}: the server's SFTP does not answer as it should ({error}); "
+                    "does a start-up file of the shell print something?"
+                ) from error
+        return Channel(sftp, self, self._chunk(sftp.limits.max_write_len))
+
+    async def open_shell(self) -> Shell:
+        """Start a shell that stays; raises ConnectionDropped where the server takes no further session."""
+        with self._opening("starting a shell"):
+            try:
+                process = await self._connection.create_process(b"exec sh", encoding=None)
+            except asyncssh.ChannelOpenError as error:
+                raise self._session_error(error) from error
+        return Shell(process, self.host)
+
+    @contextmanager
+    def _opening(self, doing: str) -> Iterator[None]:
+        """Bound the opening of a channel; whatever cuts it short ends the connection."""
+        is_settled = False
+        try:
+            with move_on_after(self.timeout), translated(self.host, doing):
+                yield
+                is_settled = True
+                return
+        except RemoteError:
+            is_settled = True
+            raise
+        finally:
+            if not is_settled:
+                self.abort()
+        raise ConnectionDropped(f"{self.host}: {doing}: no answer for {self.timeout:g} seconds")
+
+    def _session_error(self, error: asyncssh.ChannelOpenError) -> RemoteError:
+        if self._connection.is_closed():
+            return ConnectionDropped(f"{self.host}: the connection was lost")
+        return NoSession(f"{self.host}: the server takes no further session on this connection ({error.reason})")
+
+    def _chunk(self, limit: int) -> int:
+        if limit == _UNKNOWN_LIMIT:
+            return CHUNK if "OpenSSH" in self.server else _SAFE_CHUNK
+        return min(limit or CHUNK, CHUNK)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._is_discarded = True
+        self._connection.abort()
+
+    async def close(self) -> None:
+        """End the connection; whatever was not answered is lost."""
+        self._is_discarded = True
+        with suppress(*REQUEST_ERRORS):
+            self._connection.close()
+            await self._connection.wait_closed()
+
+
+def _name_bytes(name: bytes | str) -> bytes:
+    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+
+
+def _about(verb: str, path: bytes) -> str:
+    return f"{verb} {path.decode('utf-8', 'backslashreplace')}"

@@ -1,0 +1,133 @@
+"""A new file on the server, written through as many channels as there are at the same time."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from anyio import Lock, move_on_after, sleep
+
+from async_backup.errors import ConnectionDropped, RemoteError
+from async_backup.remote.pool import pause_before
+from async_backup.remote.ssh.connection import Handle, OpenFlags
+from async_backup.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from async_backup.remote.pool import Pool
+    from async_backup.remote.rate import RateLimit
+    from async_backup.remote.ssh.connection import Channel
+
+_LOAD_STEP = 1 << 20
+"""Bytes under way that make another channel worth the round trip of opening the file there."""
+
+_CLOSING_GRACE = 3.0
+
+
+class StripedFile:
+    """A `RemoteFile` over the channels of a pool; each opens the file when it first gets a segment."""
+
+    def __init__(self, pool: Pool, handle: Handle, path: bytes, *, rate: RateLimit, retries: int) -> None:
+        self._pool = pool
+        self._path = path
+        self._rate = rate
+        self._retries = retries
+        self._handles: dict[Channel, Handle] = {handle.channel: handle}
+        self._opening: dict[Channel, Lock] = {}
+        self._takes_one_writer = False
+
+    async def write(self, offset: int, data: memoryview | bytes) -> None:
+        """See `RemoteFile.write`. After a lost connection the bytes are sent again through another."""
+        for attempt in range(self._retries + 1):
+            try:
+                await self._write_once(await self._handle(), offset, memoryview(data))
+                return
+            except ConnectionDropped:
+                if attempt == self._retries:
+                    raise
+                await sleep(pause_before(attempt) / 4)
+
+    async def _write_once(self, handle: Handle, offset: int, data: memoryview) -> None:
+        step = handle.channel.chunk
+        starts = iter(range(0, len(data), step))
+        try:
+            async with task_group() as tasks:
+                for _ in range(min(handle.channel.depth, -(-len(data) // step))):
+                    tasks.start_soon(self._write_chunks, handle, offset, data, starts)
+        except RemoteError as error:
+            raise await handle.channel.explain(error, self._path.rpartition(b"/")[0] or b".") from error
+
+    async def _write_chunks(self, handle: Handle, offset: int, data: memoryview, starts: Iterator[int]) -> None:
+        step = handle.channel.chunk
+        for start in starts:
+            chunk = bytes(data[start : start + step])
+            await self._rate.take(len(chunk))
+            async with handle.channel.window:
+                await handle.write(offset + start, chunk)
+
+    async def _handle(self) -> Handle:
+        """The file on the channel with least to do, a channel that has it open already being the better one."""
+        await self._pool.channel()
+        usable = [c for c in self._pool.usable_channels() if not self._takes_one_writer or c in self._handles]
+        if not usable:
+            self._takes_one_writer = False
+            usable = [await self._pool.channel()]
+
+        def load(channel: Channel) -> tuple[int, bool, int]:
+            under_way = channel.watch.bytes_under_way
+            return under_way // _LOAD_STEP, channel not in self._handles, under_way
+
+        return await self._opened_on(min(usable, key=load))
+
+    async def _opened_on(self, channel: Channel) -> Handle:
+        async with self._opening.setdefault(channel, Lock()):
+            if channel not in self._handles:
+                try:
+                    self._handles[channel] = await channel.open(self._path, OpenFlags.WRITE)
+                except ConnectionDropped:
+                    raise
+                except RemoteError:
+                    others = [c for c in self._handles if c.is_usable]
+                    if not others:
+                        raise
+                    self._takes_one_writer = True
+                    return self._handles[others[0]]
+            return self._handles[channel]
+
+    async def finish(self) -> None:
+        """See `RemoteFile.finish`."""
+        for attempt in range(self._retries + 1):
+            try:
+                handle = await self._any_handle()
+                await handle.sync()
+                await self._close_all()
+                return
+            except ConnectionDropped:
+                if attempt == self._retries:
+                    raise
+                await sleep(pause_before(attempt) / 4)
+
+    async def _any_handle(self) -> Handle:
+        for channel, handle in self._handles.items():
+            if channel.is_usable:
+                return handle
+        return await self._opened_on(await self._pool.channel())
+
+    async def _close_all(self) -> None:
+        handles = [handle for channel, handle in self._handles.items() if channel.is_usable]
+        self._handles.clear()
+        async with task_group() as tasks:
+            for handle in handles:
+                tasks.start_soon(_close_quietly_if_lost, handle)
+
+    async def abandon(self) -> None:
+        """See `RemoteFile.abandon`. What was on its way before has been written or dropped when it returns."""
+        with move_on_after(_CLOSING_GRACE, shield=True), suppress(RemoteError):
+            await self._close_all()
+
+
+async def _close_quietly_if_lost(handle: Handle) -> None:
+    # The data was flushed, or is not wanted any more; a channel that ended meanwhile has closed the file too.
+    with suppress(ConnectionDropped):
+        await handle.close()

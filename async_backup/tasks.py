@@ -1,0 +1,47 @@
+"""Structured concurrency without the wrapping: one cause comes out as one exception."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from anyio import create_task_group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from anyio.abc import TaskGroup
+
+
+@contextmanager
+def single_error() -> Iterator[None]:
+    """Raise one leaf of an exception group in its place: a bug before a permanent failure before a transient one.
+
+    One lost connection ends every request on it; the other leaves say the same again.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        leaf = max(_leaves(group), key=_weight)
+        raise leaf from leaf.__cause__
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """anyio's task group, but with `single_error`."""
+    with single_error():
+        async with create_task_group() as tasks:
+            yield tasks
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _weight(error: BaseException) -> int:
+    is_transient = getattr(error, "is_transient", None)
+    return {None: 2, False: 1, True: 0}[is_transient]

@@ -1,0 +1,164 @@
+"""One archive's life: plan, pack, write, verify, commit or discard."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, current_time, move_on_after
+
+from async_backup.archive.member import Problem, ProblemKind
+from async_backup.body import Body, BodyWriter
+from async_backup.errors import BackupError, DigestMismatch
+from async_backup.events import EntryUploaded, FileProblem
+from async_backup.model import Committed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from async_backup.events import Listener
+    from async_backup.model import Entry, Problems
+    from async_backup.remote.base import RemoteFile, RemoteStore
+    from async_backup.remote.naming import RunId
+    from async_backup.workers import Workers
+
+CLEANUP_GRACE = 3.0
+"""Seconds for removing what an attempt left; a server that gives no answer must not hold up the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A whole archive on the server under its temporary name, flushed and not yet verified."""
+
+    entry: Entry
+    temporary: bytes
+    body: Body
+    attempt: int
+
+
+class Transfer:
+    """Makes, uploads and commits archives in one store."""
+
+    def __init__(
+        self,
+        store: RemoteStore,
+        workers: Workers,
+        listener: Listener,
+        *,
+        base: bytes,
+        run: RunId,
+        algorithm: str,
+        checksum_file: bool,
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._listener = listener
+        self._base = base
+        self._run = run
+        self._algorithm = algorithm
+        self._checksum_file = checksum_file
+        self._commits: set[CancelScope] = set()
+        self.leftovers: list[str] = []
+
+    async def upload(self, entry: Entry, attempt: int, *, hard_links: bool) -> Uploaded:
+        """Send the archive of an entry under a new temporary name; nothing of it is left on error."""
+        temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
+        file = await self._store.create(temporary)
+        async with self.discarded_on_error(temporary, file):
+            writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm)
+            body = await writer.write(hard_links=hard_links)
+            await file.finish()
+        self._listener(EntryUploaded(entry, body.size, body.digest))
+        return Uploaded(entry, temporary, body, attempt)
+
+    async def commit(self, uploaded: Uploaded) -> Committed:
+        """Give the archive its final name once the server's digest of it equals ours.
+
+        Raises DigestMismatch, or what else the server had to say; the temporary file is gone then.
+        """
+        entry, body = uploaded.entry, uploaded.body
+        final = self._in_directory(entry, entry.archive)
+        async with self.discarded_on_error(uploaded.temporary):
+            stored = await self._store.digest(uploaded.temporary, body.size)
+            if stored.value != body.digest:
+                name = os.fsdecode(entry.archive)
+                raise DigestMismatch(name, sent=body.digest, stored=stored.value)
+            with self._kept_from_cancellation():
+                await self._store.rename(uploaded.temporary, final)
+                problems = await self._finish_commit(entry, body)
+        return Committed(entry, body.size, body.raw_size, body.members, body.digest, stored, problems, uploaded.attempt)
+
+    async def _finish_commit(self, entry: Entry, body: Body) -> Problems:
+        """What follows the rename; nothing here can undo the commit any more."""
+        problems = body.problems
+        try:
+            if self._checksum_file:
+                await self._write_checksum_file(entry, body.digest)
+        except BackupError as error:
+            problem = Problem(entry.name, ProblemKind.CHECKSUM_FILE, f"the checksum file was not written: {error}")
+            self._listener(FileProblem(entry, problem))
+            problems = problems.plus(problem)
+        await self._store.sync_directory(self._directory(entry))
+        return problems
+
+    async def _write_checksum_file(self, entry: Entry, digest: str) -> None:
+        name = entry.archive + b"." + self._algorithm.encode()
+        temporary = self._in_directory(entry, self._run.temporary_name(name))
+        file = await self._store.create(temporary)
+        async with self.discarded_on_error(temporary, file):
+            await file.write(0, checksum_line(digest, entry.archive))
+            await file.finish()
+            await self._store.rename(temporary, self._in_directory(entry, name))
+
+    @asynccontextmanager
+    async def discarded_on_error(self, temporary: bytes, file: RemoteFile | None = None) -> AsyncIterator[None]:
+        """Remove the temporary file if the block fails, also by cancellation, but never wait for ever."""
+        try:
+            yield
+        except BaseException as error:
+            if not await self._remove(temporary, file):
+                name = os.fsdecode(temporary)
+                self.leftovers.append(name)
+                error.add_note(f"{name} may be left on the server; the next run removes it")
+            raise
+
+    async def _remove(self, temporary: bytes, file: RemoteFile | None) -> bool:
+        with move_on_after(CLEANUP_GRACE, shield=True):
+            try:
+                if file is not None:
+                    await file.abandon()
+                await self._store.remove(temporary)
+            except BackupError:
+                return False
+            return True
+        return False
+
+    @contextmanager
+    def _kept_from_cancellation(self) -> Iterator[None]:
+        """A rename under way must be waited for: cancelled, nobody would know which name the archive has."""
+        with CancelScope(shield=True) as scope:
+            self._commits.add(scope)
+            try:
+                yield
+            finally:
+                self._commits.discard(scope)
+
+    def hurry(self) -> None:
+        """End commits under way that the server does not answer soon."""
+        for scope in self._commits:
+            scope.deadline = current_time() + CLEANUP_GRACE
+
+    def _directory(self, entry: Entry) -> bytes:
+        return b"%b/%b" % (self._base, entry.directory) if entry.directory else self._base or b"/"
+
+    def _in_directory(self, entry: Entry, name: bytes) -> bytes:
+        return b"%b/%b" % (self._directory(entry).rstrip(b"/"), name)
+
+
+def checksum_line(digest: str, name: bytes) -> bytes:
+    """A line that `md5sum -c` and its sisters read: a backslash in front announces an escaped name."""
+    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    mark = b"\\" if escaped != name else b""
+    return b"%b%b  %b\n" % (mark, digest.encode(), escaped)

@@ -1,0 +1,175 @@
+"""What runs in a packing process. It keeps the plans under way and writes packed segments into shared slots."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+from dataclasses import dataclass
+from itertools import islice
+from mmap import mmap
+from multiprocessing.reduction import DupFd
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from async_backup.archive.pack import pack
+from async_backup.archive.plan import Planner, PlanRules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from async_backup.archive.member import Problem
+    from async_backup.archive.plan import Job
+    from async_backup.archive.selection import Selection
+
+JOBS_AT_ONCE = 16
+"""Segments planned in one call: enough to keep every process busy until the next call."""
+
+
+class SharedDescriptor:
+    """A file descriptor of the parent that reaches a process while that is being started."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[object, tuple[object]]:
+        return _received, (DupFd(self.descriptor),)
+
+
+def _received(duplicate: Any) -> SharedDescriptor:
+    return SharedDescriptor(duplicate.detach())
+
+
+@dataclass(frozen=True, slots=True)
+class PackingRules:
+    """How archives are made; sizes in bytes."""
+
+    segment_size: int
+    level: int
+    selection: Selection
+
+
+class PackedSlot(NamedTuple):
+    """A packed segment, whose bytes stand at the start of its slot."""
+
+    length: int
+    raw_length: int
+    sha256: bytes
+    records: bytes
+    members: int
+    problems: list[Problem]
+    lost_leader: bool
+
+
+class PlanPart(NamedTuple):
+    """The next segments of a plan, pickled for whichever process packs them.
+
+    `packed` holds the only segment of an archive where the whole plan was one: then it is ready already.
+    """
+
+    jobs: list[bytes]
+    is_complete: bool
+    problems: list[Problem]
+    packed: PackedSlot | None = None
+
+
+@dataclass(slots=True)
+class _Plan:
+    planner: Planner
+    jobs: Iterator[Job]
+
+
+class _Process:
+    """The state of this packing process."""
+
+    def __init__(self, slots: mmap, slot_size: int, rules: PackingRules) -> None:
+        self._slots = slots
+        self._slot_size = slot_size
+        self._rules = rules
+        self._plans: dict[int, _Plan] = {}
+
+    def begin(self, key: int, source: bytes, entry: bytes, slot: int, *, hard_links: bool) -> PlanPart:
+        rules = PlanRules(self._rules.segment_size, self._rules.selection, hard_links)
+        planner = Planner(source, entry, rules)
+        plan = self._plans[key] = _Plan(planner, planner.jobs())
+        jobs = list(islice(plan.jobs, 2))
+        if len(jobs) > 1:
+            return self._part(plan, jobs)
+        del self._plans[key]
+        return PlanPart([], is_complete=True, problems=planner.problems, packed=self.pack(source, jobs[0], slot))
+
+    def go_on(self, key: int) -> PlanPart:
+        plan = self._plans[key]
+        jobs = list(islice(plan.jobs, JOBS_AT_ONCE))
+        if len(jobs) < JOBS_AT_ONCE:
+            del self._plans[key]
+        return self._part(plan, jobs, is_complete=len(jobs) < JOBS_AT_ONCE)
+
+    def forget(self, key: int) -> None:
+        self._plans.pop(key, None)
+
+    def _part(self, plan: _Plan, jobs: list[Job], *, is_complete: bool = False) -> PlanPart:
+        problems, plan.planner.problems = plan.planner.problems, []
+        return PlanPart([pickle.dumps(job, pickle.HIGHEST_PROTOCOL) for job in jobs], is_complete, problems)
+
+    def pack(self, source: bytes, job: Job, slot: int) -> PackedSlot:
+        packed = pack(source, job, segment_size=self._rules.segment_size, level=self._rules.level)
+        if len(packed.data) > self._slot_size:
+            raise ValueError(f"a segment of {len(packed.data)} bytes does not fit into {self._slot_size}")
+        start = slot * self._slot_size
+        self._slots[start : start + len(packed.data)] = packed.data
+        return PackedSlot(len(packed.data), *packed[1:])
+
+
+_process: _Process | None = None
+
+
+def initialize(slots: SharedDescriptor, lifeline: SharedDescriptor, slot_size: int, rules: PackingRules) -> None:
+    """Make this process ready: `slots` and `lifeline` are descriptors of the slot file and of a pipe's end.
+
+    The process ends at once when nobody holds the other end of the pipe any more, however that came about.
+    """
+    global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline.descriptor,), daemon=True).start()
+    _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
+    os.close(slots.descriptor)
+
+
+def _end_with(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(1)
+
+
+def _state() -> _Process:
+    if _process is None:
+        raise RuntimeError("the packing process was not initialized")
+    return _process
+
+
+def is_ready() -> bool:
+    """Answer, to show that the process has started."""
+    return _process is not None
+
+
+def begin_plan(key: int, source: bytes, entry: bytes, slot: int, *, hard_links: bool) -> PlanPart:
+    """Start the plan `key` of an entry; what fits into one segment is packed into `slot` at once.
+
+    Raises OSError where the source or the entry cannot be read.
+    """
+    return _state().begin(key, source, entry, slot, hard_links=hard_links)
+
+
+def continue_plan(key: int) -> PlanPart:
+    """The next segments of the plan `key`."""
+    return _state().go_on(key)
+
+
+def forget_plan(key: int) -> None:
+    """Drop the plan `key`, if it is still there."""
+    _state().forget(key)
+
+
+def pack_job(source: bytes, job: bytes, slot: int) -> PackedSlot:
+    """Pack the pickled `job` into `slot`; raises OSError where the source cannot be opened."""
+    return _state().pack(source, pickle.loads(job), slot)
