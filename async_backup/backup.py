@@ -12,6 +12,7 @@ from anyio import Event
 
 from async_backup.errors import RemoteError
 from async_backup.events import Connected, LeftoverRemoved, RunEnded, ignore
+from async_backup.model import Report
 from async_backup.pipeline import Pipeline
 from async_backup.remote.naming import RunId
 from async_backup.remote.store import open_store
@@ -24,9 +25,10 @@ from async_backup.workers import open_workers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from anyio import CancelScope
+
     from async_backup.config import Settings
     from async_backup.events import Listener
-    from async_backup.model import Report
     from async_backup.remote.store import SftpStore
     from async_backup.scan import Source
     from async_backup.workers import Workers
@@ -39,6 +41,25 @@ async def backup(settings: Settings, listener: Listener = ignore, *, stop: Event
     report says what was and was not committed. Raises BackupError where nothing could be done at all. Starts
     processes with multiprocessing's "forkserver": a script that calls this needs an `if __name__ == "__main__":`.
     """
+    stop = stop or Event()
+    report = Report(is_interrupted=True)
+    async with task_group() as tasks:
+        is_running = Event()
+        tasks.start_soon(_give_up_opening, stop, is_running, tasks.cancel_scope)
+        report = await _backup(settings, listener, stop, is_running)
+        tasks.cancel_scope.cancel()
+    listener(RunEnded(report))
+    return report
+
+
+async def _give_up_opening(stop: Event, is_running: Event, opening: CancelScope) -> None:
+    """Before anything is under way, being asked to stop means to stop at once."""
+    await stop.wait()
+    if not is_running.is_set():
+        opening.cancel()
+
+
+async def _backup(settings: Settings, listener: Listener, stop: Event, is_running: Event) -> Report:
     sources = resolve_sources(settings.sources)
     timestamp = settings.timestamp(datetime.now().astimezone())
     run = RunId.of_this_process()
@@ -56,11 +77,8 @@ async def backup(settings: Settings, listener: Listener = ignore, *, stop: Event
         )
         found = scan_all(sources, timestamp, settings.selection)
         pipeline = Pipeline(transfer, settings.limits, listener, taken)
-        report = await pipeline.run(
-            found, stop or Event(), verifiers=settings.limits.connections, on_stop=workers.abort
-        )
-    listener(RunEnded(report))
-    return report
+        is_running.set()
+        return await pipeline.run(found, stop, verifiers=settings.limits.connections, on_stop=workers.abort)
 
 
 @asynccontextmanager

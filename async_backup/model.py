@@ -92,7 +92,7 @@ Outcome = Committed | Failed | Interrupted
 class Report:
     """What became of every entry, in the order in which they ended."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Outcome, ...] = ()
     source_errors: tuple[BackupError, ...] = ()
     """Sources whose entries could not all be listed."""
     is_interrupted: bool = False

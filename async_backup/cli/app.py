@@ -1,0 +1,41 @@
+"""The Typer application: commands and what is common to them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from async_backup.cli.demo import demo
+from async_backup.cli.run import run
+
+app = typer.Typer(
+    name="async-backup",
+    help="Back up many directories to any SSH server: plain .tar.gz archives, verified before they count.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"async-backup {version('async-backup')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Back up many directories to any SSH server: plain .tar.gz archives, verified before they count.
+
+    Exit codes: 0 all committed; 1 nothing could be done; 2 wrong usage or settings; 3 some entries or files were
+    not backed up; 130 interrupted.
+    """
+    del show_version

@@ -1,0 +1,5 @@
+"""`async-backup demo` (placeholder until the server is there)."""
+
+
+def demo() -> None:
+    """Demo."""

@@ -1,0 +1,83 @@
+"""Running the event loop for a command: signals stop it, errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import anyio
+import typer
+from anyio import Event, open_signal_receiver
+
+from async_backup.errors import BackupError, ExitCode
+from async_backup.tasks import task_group
+from async_backup.ui.json_lines import error_line
+from async_backup.ui.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_T = TypeVar("_T")
+
+STOP_WITHIN = 4.5
+"""Seconds from the first signal to the end, whatever the server does."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool = False) -> _T:
+    """Run `work` with an event that the first signal sets; a second one, or too long a wait, ends the program.
+
+    A BackupError is printed and becomes its exit code.
+    """
+    try:
+        return anyio.run(_with_signals, work)
+    except BackupError as error:
+        fail(error, as_json=as_json)
+
+
+async def _with_signals(work: Callable[[Event], Awaitable[_T]]) -> _T:
+    stop = Event()
+    async with task_group() as tasks:
+        tasks.start_soon(_obey_signals, stop)
+        result = await work(stop)
+        tasks.cancel_scope.cancel()
+    return result
+
+
+async def _obey_signals(stop: Event) -> None:
+    with open_signal_receiver(*_SIGNALS) as signals:
+        async for _ in signals:
+            if stop.is_set():
+                end_now()
+            stop.set()
+            _start_timer()
+
+
+def _start_timer() -> None:
+    """A thread, since nothing that still waits in the loop or in other threads may hold up the end."""
+    timer = threading.Timer(STOP_WITHIN, end_now)
+    timer.daemon = True
+    timer.start()
+
+
+def end_now() -> NoReturn:
+    """End without cleaning up: the packing processes end with us, the next run removes the rest."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # a progress display may have hidden the cursor
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(ExitCode.INTERRUPTED)
+
+
+def fail(error: BackupError, *, as_json: bool) -> NoReturn:
+    """Print an error that ended a command, and exit with its code."""
+    if as_json:
+        typer.echo(error_line(error))
+    typer.echo(f"error: {one_line(error)}", err=True)
+    raise typer.Exit(error.exit_code)

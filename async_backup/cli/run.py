@@ -1,0 +1,165 @@
+"""`async-backup run`."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from async_backup.archive.selection import Selection
+from async_backup.backup import backup
+from async_backup.cli import options as opt
+from async_backup.cli.execute import fail, run_until_stopped
+from async_backup.config import DEFAULT_TIMESTAMP, Destination, Limits, Settings, SshSettings, Verify, parse_size
+from async_backup.errors import BackupError, SettingsError
+from async_backup.events import EntryFound, EntrySkipped
+from async_backup.scan import resolve_sources, scan_all
+from async_backup.ui.bars import Bars
+from async_backup.ui.json_lines import JsonPrinter
+from async_backup.ui.plain import NORMAL, QUIET, VERBOSE, PlainPrinter, route
+from async_backup.ui.text import one_line, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from async_backup.events import Listener
+
+
+def run(
+    sources: opt.Sources,
+    to: opt.To,
+    port: opt.Port = None,
+    key: opt.Keys = None,
+    known_hosts: opt.KnownHosts = None,
+    ssh_config: opt.SshConfig = None,
+    timeout: opt.Timeout = 60,
+    workers: opt.Workers = opt.DEFAULTS.workers,
+    processes: opt.Processes = opt.DEFAULTS.processes,
+    connections: opt.Connections = opt.DEFAULTS.connections,
+    channels: opt.Channels = opt.DEFAULTS.channels,
+    queue: opt.Queue = opt.DEFAULTS.queue,
+    segment_size: opt.SegmentSize = opt.DEFAULT_SEGMENT_SIZE,
+    retries: opt.Retries = opt.DEFAULTS.retries,
+    limit_rate: opt.LimitRate = None,
+    level: opt.Level = 1,
+    timestamp_format: opt.TimestampFormat = DEFAULT_TIMESTAMP,
+    hash_name: opt.HashName = "md5",
+    verify: opt.VerifyMode = Verify.AUTO,
+    no_checksum_file: opt.NoChecksumFile = False,
+    exclude: opt.Exclude = None,
+    exclude_from: opt.ExcludeFrom = None,
+    exclude_caches: opt.ExcludeCaches = False,
+    one_file_system: opt.OneFileSystem = False,
+    dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Back up every entry of the SOURCEs, verified.
+
+    Each entry becomes NAME-TIMESTAMP.tar.gz in DEST; with several SOURCEs, in DEST/SOURCE's name.
+    """
+    verbosity = QUIET if quiet else VERBOSE if verbose else NORMAL
+    try:
+        settings = Settings(
+            sources=tuple(sources),
+            destination=_destination(to, port),
+            ssh=SshSettings(tuple(key or ()), known_hosts, ssh_config, timeout, _passphrase_prompt()),
+            limits=Limits(
+                workers,
+                processes,
+                connections,
+                channels,
+                queue,
+                parse_size(segment_size),
+                retries,
+                parse_size(limit_rate) if limit_rate is not None else None,
+            ),
+            selection=Selection(_patterns(exclude or [], exclude_from or []), exclude_caches, one_file_system),
+            timestamp_format=timestamp_format,
+            level=level,
+            hash=hash_name,
+            verify=verify,
+            checksum_file=not no_checksum_file,
+        )
+    except SettingsError as error:
+        fail(error, as_json=as_json)
+    if dry_run:
+        _show_plan(settings, as_json=as_json)
+    else:
+        _run(settings, as_json=as_json, verbosity=verbosity)
+
+
+def _destination(text: str, port: int | None) -> Destination:
+    destination = Destination.parse(text)
+    if port is None:
+        return destination
+    if destination.port not in {None, port}:
+        raise SettingsError(f"--port {port} contradicts the port in {text}")
+    return replace(destination, port=port)
+
+
+def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
+    patterns = list(given)
+    for file in files:
+        try:
+            patterns += file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError as error:
+            raise SettingsError(f"the exclude file {file} cannot be read: {error.strerror}") from error
+    return tuple(patterns)
+
+
+def _passphrase_prompt() -> Callable[[Path], str] | None:
+    if not sys.stdin.isatty():
+        return None
+    return lambda path: getpass.getpass(f"Passphrase for the key {shown(path)}: ")
+
+
+def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:
+    display, listener = _listener(settings, as_json=as_json, verbosity=verbosity)
+    with display:
+        report = run_until_stopped(lambda stop: backup(settings, listener, stop=stop), as_json=as_json)
+    raise typer.Exit(report.exit_code)
+
+
+def _listener(settings: Settings, *, as_json: bool, verbosity: int) -> tuple[AbstractContextManager[object], Listener]:
+    destination = str(settings.destination)
+    if as_json:
+        return nullcontext(), JsonPrinter(typer.echo)
+    console = Console(highlight=False)
+    if verbosity >= NORMAL and console.is_terminal:
+        bars = Bars(console)
+        bars.lines = PlainPrinter(destination, bars.print, bars.trouble, verbosity)
+        return bars, bars
+    return nullcontext(), PlainPrinter(destination, typer.echo, _echo_error, verbosity)
+
+
+def _echo_error(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _show_plan(settings: Settings, *, as_json: bool) -> None:
+    """What a run would do, as far as it can be told without a connection."""
+    json = JsonPrinter(typer.echo)
+    try:
+        sources = resolve_sources(settings.sources)
+    except BackupError as error:
+        fail(error, as_json=as_json)
+    timestamp = settings.timestamp(datetime.now().astimezone())
+    for item in scan_all(sources, timestamp, settings.selection):
+        if isinstance(item, BackupError):
+            _echo_error(f"source not listed: {one_line(item)}")
+        elif as_json:
+            json(item if isinstance(item, EntrySkipped) else EntryFound(item))
+        elif isinstance(item, EntrySkipped):
+            typer.echo(f"would skip: {shown(item.path)} ({item.reason})")
+        else:
+            typer.echo(f"would back up: {route(item, str(settings.destination))}")

@@ -1,0 +1,1 @@
+"""Listeners that show events to people and programs."""

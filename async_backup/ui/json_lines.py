@@ -1,0 +1,91 @@
+"""One JSON object a line for every event; README lists them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from async_backup.errors import BackupError, DigestMismatch
+from async_backup.events import EntryEnded, RunEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backup.events import Event
+    from async_backup.model import Report
+
+
+class JsonPrinter:
+    """A listener that prints JSON lines, ASCII only; a byte that is not UTF-8 becomes a lone surrogate (\\udcXX)."""
+
+    def __init__(self, out: Callable[[str], None]) -> None:
+        self._out = out
+
+    def __call__(self, event: Event) -> None:
+        self._out(json.dumps({"event": _snake(event), "time": _now(), **_content(event)}))
+
+
+def error_line(error: BackupError) -> str:
+    """The line for an error that ended the run."""
+    return json.dumps({"event": "error", "time": _now(), **_plain(error), "exit_code": int(error.exit_code)})
+
+
+def _content(event: Event) -> dict[str, Any]:
+    match event:
+        case RunEnded(report):
+            return _totals(report)
+        case EntryEnded(outcome):
+            return {"outcome": _snake(outcome), **_fields(outcome)}
+        case _:
+            return _fields(event)
+
+
+def _totals(report: Report) -> dict[str, Any]:
+    return {
+        "exit_code": int(report.exit_code),
+        "interrupted": report.is_interrupted,
+        "entries": len(report.outcomes),
+        "committed": len(report.committed),
+        "failed": len(report.failed),
+        "not_committed": len(report.interrupted),
+        "problems": sum(outcome.problems.losses for outcome in report.committed),
+        "raw_size": sum(outcome.raw_size for outcome in report.committed),
+        "size": sum(outcome.size for outcome in report.committed),
+        "seconds": round(report.seconds, 3),
+        "source_errors": [str(error) for error in report.source_errors],
+        "leftovers": list(report.leftovers),
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes() | Path():
+            return os.fsdecode(value)
+        case BackupError():
+            hashes = {"sent": value.sent, "stored": value.stored} if isinstance(value, DigestMismatch) else {}
+            return {"error": type(value).__name__, "message": str(value), **hashes}
+        case tuple() if hasattr(value, "_asdict"):
+            return {name: _plain(item) for name, item in value._asdict().items()}
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case _ if is_dataclass(value):
+            return _fields(value)
+        case _:
+            return value
+
+
+def _snake(value: object) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(value).__name__).lower()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,125 @@
+"""Plain lines: what the classic script printed, and what went wrong on standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from async_backup.archive.member import ProblemKind
+from async_backup.errors import DigestMismatch
+from async_backup.events import (
+    AttemptFailed,
+    Connected,
+    EntryEnded,
+    EntrySkipped,
+    EntryStarted,
+    FileProblem,
+    LeftoverRemoved,
+    RunEnded,
+    Stopping,
+)
+from async_backup.model import Committed, Failed, Interrupted
+from async_backup.ui.summary import summary
+from async_backup.ui.text import one_line, shown, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backup.events import Event
+    from async_backup.model import Entry
+
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+
+
+class PlainPrinter:
+    """A listener that prints lines: news to `out`, trouble to `err`."""
+
+    def __init__(
+        self, destination: str, out: Callable[[str], None], err: Callable[[str], None], verbosity: int = NORMAL
+    ) -> None:
+        self._destination = destination
+        self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
+        self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
+        self._err = err
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Connected():
+                self._connected(event)
+            case LeftoverRemoved(path):
+                self._out(f"removed what a dead run left: {shown(path)}")
+            case EntrySkipped(path, reason):
+                self._detail(f"skipped: {shown(path)} ({reason})")
+            case EntryStarted(entry, attempt):
+                self._detail(f"started: {shown(entry.path)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
+            case FileProblem(entry, problem):
+                say = self._err if problem.kind.is_loss else self._detail
+                say(f"{_KINDS[problem.kind]}: {shown(entry.source)}/{shown(problem.path)}: {shown(problem.reason)}")
+            case AttemptFailed(entry, error, attempt):
+                self._attempt_failed(entry, error, attempt)
+            case EntryEnded(outcome):
+                self._ended(outcome)
+            case Stopping():
+                self._err("stopping: removing temporary files from the server (once more to stop at once)")
+            case RunEnded(report):
+                lines = summary(report)
+                self._out(lines[0])
+                for line in lines[1:]:
+                    self._err(line)
+            case _:
+                pass
+
+    def _connected(self, event: Connected) -> None:
+        self._detail(f"connected to {event.host}, directory {shown(event.directory)}")
+        if event.verification == "readback":
+            because = f" ({shown(event.reason)})" if event.reason else ""
+            self._out(f"verification: archives are read back from the server and hashed here{because}")
+        else:
+            self._detail(f"verification: {event.verification} on the server")
+
+    def _attempt_failed(self, entry: Entry, error: BaseException, attempt: int) -> None:
+        if isinstance(error, DigestMismatch):
+            self._mismatch(entry, error)
+        self._err(f"attempt {attempt} at {shown(entry.path)} failed, trying again: {one_line(error)}")
+
+    def _mismatch(self, entry: Entry, error: DigestMismatch) -> None:
+        self._err(f"hash values of {shown(entry.archive)} do not match")
+        self._err(f"  before upload: {error.sent}")
+        self._err(f"  after upload:  {error.stored}")
+        self._err("  the remote file was removed")
+
+    def _ended(self, outcome: Committed | Failed | Interrupted) -> None:
+        match outcome:
+            case Committed():
+                self._out(f"hash values of {shown(outcome.entry.archive)} match")
+                self._out(f"  before upload: {outcome.digest}")
+                self._out(f"  after upload:  {outcome.stored.value}")
+                self._out(f"upload completed: {self._route(outcome.entry)} ({size(outcome.size)})")
+            case Failed():
+                if isinstance(outcome.error, DigestMismatch):
+                    self._mismatch(outcome.entry, outcome.error)
+                self._err(f"NOT BACKED UP: {shown(outcome.entry.path)}: {one_line(outcome.error)}")
+            case Interrupted():
+                self._err(f"not committed: {shown(outcome.entry.path)}")
+            case _:
+                assert_never(outcome)
+
+    def _route(self, entry: Entry) -> str:
+        return route(entry, self._destination)
+
+
+def route(entry: Entry, destination: str) -> str:
+    """`SOURCE/entry --> DEST/NAME.tar.gz`."""
+    return f"{shown(entry.path)} --> {shown(destination.rstrip('/'))}/{shown(entry.remote_path)}"
+
+
+_KINDS = {
+    ProblemKind.UNREADABLE: "not readable, left out",
+    ProblemKind.VANISHED: "vanished while it was read",
+    ProblemKind.CHANGED: "changed while it was read",
+    ProblemKind.SKIPPED: "skipped",
+    ProblemKind.CHECKSUM_FILE: "no checksum file",
+}
+
+
+def _drop(line: str) -> None:
+    """Say nothing."""

@@ -1,0 +1,57 @@
+"""How names, sizes and rates are written; nothing from a file system reaches a terminal raw."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that can steer a terminal, hide text or turn its direction round."""
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def shown(text: str | bytes | os.PathLike[str]) -> str:
+    """The text with everything but visible characters written as an escape, backslashes doubled where any is."""
+    decoded = os.fsdecode(text)
+    if decoded.isascii() and decoded.isprintable():
+        return decoded
+    return "".join(_shown_character(character) for character in decoded)
+
+
+def _shown_character(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) in _UNSAFE:
+        return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+    return character
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text, safe to print, with its notes."""
+    return "; ".join(shown(text) for text in (str(error), *getattr(error, "__notes__", ())))
+
+
+def size(count: float) -> str:
+    """`1.5 GiB`."""
+    for unit in _UNITS:
+        if count < 1024 or unit == _UNITS[-1]:
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `3 min 12 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
