@@ -12,6 +12,7 @@ from anyio import Event
 
 from async_backup.errors import RemoteError
 from async_backup.events import Connected, LeftoverRemoved, RunEnded, ignore
+from async_backup.heap import keep_freed_memory
 from async_backup.model import Report
 from async_backup.pipeline import Pipeline
 from async_backup.remote.naming import RunId
@@ -41,6 +42,7 @@ async def backup(settings: Settings, listener: Listener = ignore, *, stop: Event
     report says what was and was not committed. Raises BackupError where nothing could be done at all. Starts
     processes with multiprocessing's "forkserver": a script that calls this needs an `if __name__ == "__main__":`.
     """
+    keep_freed_memory()
     stop = stop or Event()
     report = Report(is_interrupted=True)
     async with task_group() as tasks:

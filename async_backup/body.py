@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from async_backup.model import Problems
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiofiles.threadpool.binary import AsyncBufferedIOBase as Spool
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectSendStream
@@ -87,7 +90,7 @@ class BodyWriter:
         """
         plan = self._workers.new_plan(os.fsencode(self._entry.source))
         try:
-            async with tempfile.SpooledTemporaryFile(max_size=INDEX_IN_MEMORY) as spool:
+            async with _open_spool() as spool:
                 await self._write_segments(plan, spool, hard_links=hard_links)
                 await self._write_index(spool)
         except BaseException:
@@ -182,6 +185,18 @@ class BodyWriter:
                 self._problems = self._problems.plus(problem)
                 self._listener(FileProblem(self._entry, problem))
             self._last_problem = problem
+
+
+@asynccontextmanager
+async def _open_spool() -> AsyncIterator[Spool]:
+    """Shielded at both ends: a cancelled open or close would leave the file to the garbage collector."""
+    with CancelScope(shield=True):
+        spool = await tempfile.SpooledTemporaryFile(max_size=INDEX_IN_MEMORY)
+    try:
+        yield spool
+    finally:
+        with CancelScope(shield=True):
+            await spool.close()
 
 
 async def _spool(spool: Spool, data: bytes) -> None:

@@ -42,6 +42,7 @@ class Pipeline:
         self._open: dict[bytes, Entry] = {}
         self._outcomes: list[Outcome] = []
         self._source_errors: list[BackupError] = []
+        self._is_stopping = False
 
     async def run(self, found: Iterator[Found], stop: Event, *, verifiers: int, on_stop: Callable[[], None]) -> Report:
         """Back up everything that `found` gives, until it ends or `stop` is set, which calls `on_stop` first."""
@@ -51,18 +52,19 @@ class Pipeline:
                 background.start_soon(self._stop_on, stop, scope, on_stop)
                 await self._run_stages(found, verifiers)
             background.cancel_scope.cancel()
-        if scope.cancelled_caught:
+        if self._is_stopping:
             await self._interrupt_rest(found)
         return Report(
             tuple(self._outcomes),
             tuple(self._source_errors),
-            is_interrupted=scope.cancelled_caught,
+            is_interrupted=any(isinstance(outcome, Interrupted) for outcome in self._outcomes),
             seconds=time.monotonic() - begin,
             leftovers=tuple(self._transfer.leftovers),
         )
 
     async def _stop_on(self, stop: Event, scope: CancelScope, on_stop: Callable[[], None]) -> None:
         await stop.wait()
+        self._is_stopping = True
         self._listener(Stopping())
         on_stop()
         self._transfer.hurry()
@@ -155,7 +157,9 @@ class Pipeline:
                 attempt += 1
 
     def _may_try_again(self, entry: Entry, error: BackupError, attempt: int) -> bool:
-        """Whether another attempt follows; otherwise the entry has failed."""
+        """Whether another attempt follows; otherwise the entry has failed, or is left to be interrupted."""
+        if self._is_stopping:
+            return False
         if error.is_transient and attempt <= self._limits.retries:
             self._listener(AttemptFailed(entry, error, attempt))
             return True

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, current_time, move_on_after
 
 from async_backup.archive.member import Problem, ProblemKind
 from async_backup.body import Body, BodyWriter
-from async_backup.errors import BackupError, DigestMismatch
+from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch
 from async_backup.events import EntryUploaded, FileProblem
 from async_backup.model import Committed
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from async_backup.remote.naming import RunId
     from async_backup.workers import Workers
 
-CLEANUP_GRACE = 3.0
+CLEANUP_GRACE = 2.0
 """Seconds for removing what an attempt left; a server that gives no answer must not hold up the end."""
 
 
@@ -60,6 +61,7 @@ class Transfer:
         self._algorithm = algorithm
         self._checksum_file = checksum_file
         self._commits: set[CancelScope] = set()
+        self._commit_deadline = inf
         self.leftovers: list[str] = []
 
     async def upload(self, entry: Entry, attempt: int, *, hard_links: bool) -> Uploaded:
@@ -85,25 +87,37 @@ class Transfer:
             if stored.value != body.digest:
                 name = os.fsdecode(entry.archive)
                 raise DigestMismatch(name, sent=body.digest, stored=stored.value)
-            with self._kept_from_cancellation():
-                await self._store.rename(uploaded.temporary, final)
-                problems = await self._finish_commit(entry, body)
+            await self._rename(uploaded.temporary, final)
+        problems = await self._finish_commit(entry, body)
         return Committed(entry, body.size, body.raw_size, body.members, body.digest, stored, problems, uploaded.attempt)
+
+    async def _rename(self, temporary: bytes, final: bytes) -> None:
+        with self._kept_from_cancellation():
+            await self._store.rename(temporary, final)
+            return
+        raise ConnectionDropped(f"renaming to {os.fsdecode(final)}: no answer until the run had to end")
 
     async def _finish_commit(self, entry: Entry, body: Body) -> Problems:
         """What follows the rename; nothing here can undo the commit any more."""
-        problems = body.problems
-        try:
-            if self._checksum_file:
-                await self._write_checksum_file(entry, body.digest)
-        except BackupError as error:
-            problem = Problem(entry.name, ProblemKind.CHECKSUM_FILE, f"the checksum file was not written: {error}")
-            self._listener(FileProblem(entry, problem))
-            problems = problems.plus(problem)
-        await self._store.sync_directory(self._directory(entry))
-        return problems
+        reason: str | None = "the run had to end"
+        with self._kept_from_cancellation():
+            reason = await self._write_checksum_file(entry, body.digest) if self._checksum_file else None
+            await self._store.sync_directory(self._directory(entry))
+        if reason is None:
+            return body.problems
+        problem = Problem(entry.name, ProblemKind.CHECKSUM_FILE, f"the checksum file was not written: {reason}")
+        self._listener(FileProblem(entry, problem))
+        return body.problems.plus(problem)
 
-    async def _write_checksum_file(self, entry: Entry, digest: str) -> None:
+    async def _write_checksum_file(self, entry: Entry, digest: str) -> str | None:
+        """Why there is none; None once it is there."""
+        try:
+            await self._store_checksum(entry, digest)
+        except BackupError as error:
+            return str(error)
+        return None
+
+    async def _store_checksum(self, entry: Entry, digest: str) -> None:
         name = entry.archive + b"." + self._algorithm.encode()
         temporary = self._in_directory(entry, self._run.temporary_name(name))
         file = await self._store.create(temporary)
@@ -137,8 +151,11 @@ class Transfer:
 
     @contextmanager
     def _kept_from_cancellation(self) -> Iterator[None]:
-        """A rename under way must be waited for: cancelled, nobody would know which name the archive has."""
-        with CancelScope(shield=True) as scope:
+        """A rename under way must be waited for: cancelled, nobody would know which name the archive has.
+
+        After `hurry` the block may end early, without an error.
+        """
+        with CancelScope(shield=True, deadline=self._commit_deadline) as scope:
             self._commits.add(scope)
             try:
                 yield
@@ -146,9 +163,10 @@ class Transfer:
                 self._commits.discard(scope)
 
     def hurry(self) -> None:
-        """End commits under way that the server does not answer soon."""
+        """End commits that the server does not answer soon, those under way and those to come."""
+        self._commit_deadline = current_time() + CLEANUP_GRACE
         for scope in self._commits:
-            scope.deadline = current_time() + CLEANUP_GRACE
+            scope.deadline = self._commit_deadline
 
     def _directory(self, entry: Entry) -> bytes:
         return b"%b/%b" % (self._base, entry.directory) if entry.directory else self._base or b"/"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from async_backup.archive.pack import pack
 from async_backup.archive.plan import Planner, PlanRules
+from async_backup.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,10 @@ class PlanPart(NamedTuple):
     packed: PackedSlot | None = None
 
 
+class PlanLostError(Exception):
+    """The process that kept a plan has ended; the one in its place knows nothing of it."""
+
+
 @dataclass(slots=True)
 class _Plan:
     planner: Planner
@@ -99,7 +104,9 @@ class _Process:
         return PlanPart([], is_complete=True, problems=planner.problems, packed=self.pack(source, jobs[0], slot))
 
     def go_on(self, key: int) -> PlanPart:
-        plan = self._plans[key]
+        plan = self._plans.get(key)
+        if plan is None:
+            raise PlanLostError
         jobs = list(islice(plan.jobs, JOBS_AT_ONCE))
         if len(jobs) < JOBS_AT_ONCE:
             del self._plans[key]
@@ -131,6 +138,7 @@ def initialize(slots: SharedDescriptor, lifeline: SharedDescriptor, slot_size: i
     """
     global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     threading.Thread(target=_end_with, args=(lifeline.descriptor,), daemon=True).start()
     _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
     os.close(slots.descriptor)
@@ -161,7 +169,7 @@ def begin_plan(key: int, source: bytes, entry: bytes, slot: int, *, hard_links: 
 
 
 def continue_plan(key: int) -> PlanPart:
-    """The next segments of the plan `key`."""
+    """The next segments of the plan `key`; raises PlanLostError."""
     return _state().go_on(key)
 
 

@@ -198,7 +198,10 @@ class Plan:
 
     async def go_on(self) -> PlanPart:
         """The next part; raises WorkerDied."""
-        return await self._process.call(worker_process.continue_plan, self._key)
+        try:
+            return await self._process.call(worker_process.continue_plan, self._key)
+        except worker_process.PlanLostError as error:
+            raise WorkerDied("the packing process that kept the plan ended (is memory short?)") from error
 
     async def forget(self) -> None:
         with suppress(WorkerDied):

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "async_backup"
 
 LAYERS = [
-    ["async_backup.archive", "async_backup.errors", "async_backup.tasks"],
+    ["async_backup.archive", "async_backup.errors", "async_backup.heap", "async_backup.tasks"],
     ["async_backup.config", "async_backup.worker_process"],
     ["async_backup.remote"],
     ["async_backup.model"],

@@ -8,7 +8,6 @@ length of a path.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NO_ATIME = getattr(os, "O_NOATIME", 0)
+_QUIETLY = _FILE | getattr(os, "O_NOATIME", 0)
 _HELD_OPEN = 64
 """Descriptors kept for the way back up; deeper levels are walked to again from the root."""
 
@@ -75,14 +74,21 @@ class Descent:
             os.close(descriptor)
 
 
+def identity_of(descriptor: int) -> tuple[int, int]:
+    """Device and inode of what is open."""
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
 def open_file(name: bytes, directory: int) -> int:
     """A descriptor for reading `name` in the open `directory`, leaving its access time alone where allowed.
 
     A FIFO in a file's place does not block it. Raises OSError.
     """
-    with suppress(PermissionError):  # O_NOATIME is for the owner and root
-        return os.open(name, _FILE | _NO_ATIME, dir_fd=directory)
-    return os.open(name, _FILE, dir_fd=directory)
+    try:
+        return os.open(name, _QUIETLY, dir_fd=directory)
+    except PermissionError:  # O_NOATIME is for the owner and root
+        return os.open(name, _FILE, dir_fd=directory)
 
 
 def _common_length(one: list[bytes], other: list[bytes]) -> int:

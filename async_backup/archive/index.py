@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isal import isal_zlib
 
@@ -36,7 +36,10 @@ _MEMBER = struct.Struct("<cHIIQqqQQHH")
 _SEGMENT = struct.Struct("<QQQ32sII")
 # magic, format; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
 _FOOTER = struct.Struct("<12sHQQIIQQ")
-FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size
+_CRC = struct.Struct("<I")  # of the footer's other fields
+FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size + _CRC.size
+_LATEST = 2**63 - 1
+"""Nanoseconds that a time can hold, up to the year 2262; file systems and tar go on."""
 
 
 class Member(NamedTuple):
@@ -82,21 +85,14 @@ class Footer(NamedTuple):
 
 
 def member_record(path: bytes, meta: Meta, link: bytes, offset: int) -> bytes:
-    """The record of a member whose header begins at `offset` of the segment's raw bytes."""
-    head = _MEMBER.pack(
-        meta.type,
-        meta.mode,
-        meta.uid,
-        meta.gid,
-        meta.size,
-        meta.mtime_ns,
-        meta.ctime_ns,
-        meta.inode,
-        offset,
-        len(path),
-        len(link),
-    )
-    return b"".join((head, path, link))
+    """The record of a member whose header begins at `offset` of the segment's raw bytes.
+
+    Times outside the years 1677 to 2262 are recorded as the nearest one inside.
+    """
+    kind, mode, uid, gid, size, mtime, ctime, _, inode, _ = meta
+    if not -_LATEST < mtime < _LATEST or ctime > _LATEST:
+        mtime, ctime = max(-_LATEST, min(mtime, _LATEST)), min(ctime, _LATEST)
+    return _MEMBER.pack(kind, mode, uid, gid, size, mtime, ctime, inode, offset, len(path), len(link)) + path + link
 
 
 def piece_record(path: bytes, meta: Meta, offset: int, length: int) -> bytes:
@@ -116,16 +112,19 @@ def _unpack_records(packed: bytes) -> Iterator[Member]:
         raise ValueError(f"the index is damaged: {error}") from error
     position = 0
     while position < len(data):
-        if position + _MEMBER.size > len(data):
-            raise ValueError("the index is damaged: a record is cut short")
-        kind, mode, uid, gid, size, mtime, ctime, inode, offset, path_length, link_length = _MEMBER.unpack_from(
-            data, position
-        )
-        middle = position + _MEMBER.size + path_length
-        position, path = middle + link_length, data[position + _MEMBER.size : middle]
+        kind, *numbers, path_length, link_length = _unpacked(_MEMBER, data, position)
+        start = position + _MEMBER.size
+        middle = start + path_length
+        position = middle + link_length
         if position > len(data):
             raise ValueError("the index is damaged: a record is cut short")
-        yield Member(path, kind, mode, uid, gid, size, mtime, ctime, inode, offset, data[middle:position])
+        yield Member._make((data[start:middle], kind, *numbers, data[middle:position]))
+
+
+def _unpacked(layout: struct.Struct, data: bytes, position: int) -> tuple[Any, ...]:
+    if position + layout.size > len(data):
+        raise ValueError("the index is damaged: a record is cut short")
+    return layout.unpack_from(data, position)
 
 
 class IndexWriter:
@@ -154,7 +153,8 @@ class IndexWriter:
         """The rest of the index and the footer, for an index that begins at `offset` of the archive."""
         rest = self._member(len(self._payload)) if self._payload else b""
         footer = Footer(offset, self._length, self._crc, self._segments, self._members, self._raw_length)
-        return rest + extra_member(FOOTER_TAG, _FOOTER.pack(_MAGIC, FORMAT, *footer))
+        fields = _FOOTER.pack(_MAGIC, FORMAT, *footer)
+        return rest + extra_member(FOOTER_TAG, fields + _CRC.pack(zlib.crc32(fields)))
 
     def _member(self, length: int) -> bytes:
         member = extra_member(INDEX_TAG, bytes(self._payload[:length]))
@@ -169,15 +169,16 @@ def read_footer(tail: bytes) -> Footer:
 
     Raises ValueError where none stands there: the archive is cut, or another program made it.
     """
-    payload, end = read_extra_member(tail, len(tail) - FOOTER_SIZE, FOOTER_TAG)
-    if end != len(tail) or len(payload) != _FOOTER.size:
-        raise ValueError("the archive does not end with a footer")
-    magic, version, *fields = _FOOTER.unpack(payload)
-    if magic != _MAGIC:
-        raise ValueError("the footer is not one of async-backup")
+    payload, end = read_extra_member(tail, max(len(tail) - FOOTER_SIZE, 0), FOOTER_TAG)
+    if end != len(tail) or not payload.startswith(_MAGIC):
+        raise ValueError("the archive does not end with a footer of async-backup")
+    version = int.from_bytes(payload[len(_MAGIC) : len(_MAGIC) + 2], "little")
     if version != FORMAT:
         raise ValueError(f"the index has format {version}, this program reads {FORMAT}: a newer one is needed")
-    return Footer(*fields)
+    fields, crc = payload[: -_CRC.size], payload[-_CRC.size :]
+    if len(fields) != _FOOTER.size or crc != _CRC.pack(zlib.crc32(fields)):
+        raise ValueError("the footer is damaged: its checksum differs")
+    return Footer(*_FOOTER.unpack(fields)[2:])
 
 
 def read_index(footer: Footer, data: bytes) -> Iterator[Segment]:
@@ -187,9 +188,11 @@ def read_index(footer: Footer, data: bytes) -> Iterator[Segment]:
     payload = _joined_payloads(data)
     position = 0
     while position < len(payload):
-        offset, stored, raw, sha256, members, length = _SEGMENT.unpack_from(payload, position)
+        *fields, length = _unpacked(_SEGMENT, payload, position)
         position += _SEGMENT.size + length
-        yield Segment(offset, stored, raw, sha256, members, payload[position - length : position])
+        if position > len(payload):
+            raise ValueError("the index is damaged: a segment is cut short")
+        yield Segment._make((*fields, payload[position - length : position]))
 
 
 def _joined_payloads(data: bytes) -> bytes:

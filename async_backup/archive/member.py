@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,3 +82,19 @@ class Problem(NamedTuple):
     path: bytes
     kind: ProblemKind
     reason: str
+
+
+class Replaced(OSError):
+    """Another file stands where the plan saw one."""
+
+
+_REPLACED_ERRNOS = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
+"""What opening says of a symbolic link in anything's place, a file in a directory's, a socket in a file's."""
+
+
+def explain(error: OSError) -> tuple[ProblemKind, str]:
+    """What an error of reading the source means for the archive, and a word for it."""
+    if isinstance(error, Replaced) or error.errno in _REPLACED_ERRNOS:
+        return ProblemKind.CHANGED, "another file took its place while it was read"
+    kind = ProblemKind.VANISHED if isinstance(error, FileNotFoundError) else ProblemKind.UNREADABLE
+    return kind, error.strerror or str(error)

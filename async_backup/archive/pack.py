@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from async_backup.archive.descent import Descent, open_file
+from async_backup.archive.descent import Descent, identity_of, open_file
 from async_backup.archive.gzip import compress_member
 from async_backup.archive.header import END_OF_ARCHIVE, header, padding
 from async_backup.archive.index import member_record, pack_records, piece_record
-from async_backup.archive.member import REGULAR, Meta, Problem, ProblemKind, meta_of
-from async_backup.archive.plan import Batch, Group, Job, Leader, Node, Piece, explain
+from async_backup.archive.member import REGULAR, Problem, ProblemKind, Replaced, explain, meta_of
+from async_backup.archive.plan import Batch, Group, Job, Leader, Node, Piece
+
+if TYPE_CHECKING:
+    from async_backup.archive.member import Meta
 
 GROWTH = 4
 """Small files that grew since the plan may add up to a segment's size divided by this; beyond it they are cut."""
-
-_REPLACED = "another file took its place while it was read"
 
 
 class Packed(NamedTuple):
@@ -94,11 +95,10 @@ class _Segment:
     def _opened(self, path: bytes, identity: tuple[int, int]) -> int | OSError:
         try:
             directory = self._descent.enter(path)
-            status = os.fstat(directory)
+            if identity_of(directory) != identity:
+                raise Replaced
         except OSError as error:
             return error
-        if (status.st_dev, status.st_ino) != identity:
-            return NotADirectoryError("its directory was replaced while it was read")
         return directory
 
     def _add_leader(self, path: bytes, directory: int, leader: Leader) -> None:
@@ -113,9 +113,11 @@ class _Segment:
         try:
             descriptor = open_file(name, directory)
             try:
-                status = os.fstat(descriptor)
-                size = self._granted(status.st_size, planned)
-                data = os.read(descriptor, size + 1) if stat.S_ISREG(status.st_mode) else b""
+                meta = meta_of(os.fstat(descriptor))
+                if meta is None or meta.type != REGULAR or (identity and identity != meta.identity):
+                    raise Replaced
+                size = self._granted(meta.size, planned)
+                data = os.read(descriptor, size + 1)
                 if len(data) < size:
                     data = _read_on(descriptor, data, size + 1)
             finally:
@@ -123,14 +125,12 @@ class _Segment:
         except OSError as error:
             self._problems.append(Problem(path, *explain(error)))
             return
-        meta = meta_of(status)
-        if meta is None or meta.type != REGULAR or identity not in {None, meta.identity}:
-            self._problems.append(Problem(path, ProblemKind.CHANGED, _REPLACED))
-            return
-        if len(data) != status.st_size:
-            self._problems.append(Problem(path, ProblemKind.CHANGED, _size_change(status.st_size, len(data))))
+        if len(data) != meta.size:
+            found = meta.size if size < meta.size else len(data)
+            self._problems.append(Problem(path, ProblemKind.CHANGED, _size_change(size, found)))
             data = data[:size]
-        self._add_member(path, meta if len(data) == meta.size else meta._replace(size=len(data)), data)
+            meta = meta._replace(size=len(data))
+        self._add_member(path, meta, data)
 
     def _granted(self, size: int, planned: int) -> int:
         """How much of a file to take: all of it, unless it outgrew its plan by more than there is room for."""
@@ -143,10 +143,10 @@ class _Segment:
         return size
 
     def _add_member(self, path: bytes, meta: Meta, data: bytes, link: bytes = b"") -> None:
-        head = header(path, meta, link)
+        head, end = header(path, meta, link), padding(len(data))
         self._records.append(member_record(path, meta, link, self._offset))
-        self._parts += (head, data, padding(len(data)))
-        self._offset += len(head) + len(data) + -len(data) % 512
+        self._parts += (head, data, end)
+        self._offset += len(head) + len(data) + len(end)
 
     def add_piece(self, piece: Piece) -> None:
         path = b"%b/%b" % (piece.directory, piece.file.name) if piece.directory else piece.file.name
@@ -166,7 +166,7 @@ class _Segment:
             try:
                 status = os.fstat(descriptor)
                 if (status.st_dev, status.st_ino) != piece.file.meta.identity or not stat.S_ISREG(status.st_mode):
-                    raise FileNotFoundError(_REPLACED)
+                    raise Replaced
                 data = _read_at(descriptor, piece.offset, piece.length)
             finally:
                 os.close(descriptor)

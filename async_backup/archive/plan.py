@@ -13,16 +13,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from async_backup.archive.descent import Descent, open_file
+from async_backup.archive.descent import Descent, identity_of, open_file
 from async_backup.archive.header import BLOCK_SIZE, PLANNED_OVERHEAD
-from async_backup.archive.member import HARD_LINK, REGULAR, SYMLINK, Meta, Problem, ProblemKind, meta_of
+from async_backup.archive.links import Links
+from async_backup.archive.member import (
+    HARD_LINK,
+    REGULAR,
+    SYMLINK,
+    Meta,
+    Problem,
+    ProblemKind,
+    Replaced,
+    explain,
+    meta_of,
+)
 from async_backup.archive.selection import CACHE_TAG, Selection, is_cache
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-
-LINK_LIMIT = 250_000
-"""Inodes with links still to come that a plan remembers (some 250 bytes each); further ones are stored twice."""
 
 PATH_LIMIT = 60_000
 """Bytes of a path that the index can hold."""
@@ -89,10 +97,11 @@ class _Batches:
 
     def __init__(self, segment_size: int) -> None:
         self._most = segment_size
-        self._least = segment_size // 4
+        self._least = segment_size // 2
         self._window = segment_size // 2
         self._groups: list[Group] = []
         self._path_hash = 0
+        self._overhead = PLANNED_OVERHEAD
         self._directory: tuple[bytes, tuple[int, int]] = (b"", (0, 0))
         self._size = 0
         self.ready: list[Job] = []
@@ -101,10 +110,11 @@ class _Batches:
         """Say which directory the next members stand in."""
         self._directory = (path, identity)
         self._path_hash = crc32(path + b"/")
+        self._overhead = PLANNED_OVERHEAD + len(path) // BLOCK_SIZE * BLOCK_SIZE
 
     def add(self, item: SmallFile | Node | Leader, size: int = 0) -> None:
         """Append a member with a payload of `size` bytes, after a cut where one is due."""
-        size += PLANNED_OVERHEAD + -size % BLOCK_SIZE
+        size += self._overhead + -size % BLOCK_SIZE
         if self._is_cut_due(item[0], size):
             self.cut()
         if not self._groups or self._groups[-1].path != self._directory[0]:
@@ -116,8 +126,8 @@ class _Batches:
         total = self._size + size
         if total > self._most:
             return self._size > 0
-        # A member's chance to begin a segment is its share of the window: cuts lie half a segment beyond the
-        # least on average, whatever the size of the files.
+        # A member's chance to begin a segment is its share of the window: cuts lie a third of a segment
+        # beyond the least on average, whatever the size of the files.
         return self._size >= self._least and crc32(name, self._path_hash) * self._window < size << 32
 
     def cut(self, *, is_last: bool = False) -> None:
@@ -133,31 +143,6 @@ class _Batches:
         return ready
 
 
-class _Links:
-    """Remembers where an inode with several names was first met, until all its names were."""
-
-    def __init__(self) -> None:
-        self._first: dict[tuple[int, int], tuple[bytes, int]] = {}
-
-    def first_path(self, identity: tuple[int, int]) -> bytes | None:
-        known = self._first.get(identity)
-        if known is None:
-            return None
-        path, to_come = known
-        if to_come > 1:
-            self._first[identity] = (path, to_come - 1)
-        else:
-            del self._first[identity]
-        return path
-
-    def remember(self, identity: tuple[int, int], path: bytes, links: int) -> bool:
-        """Whether later names may refer to `path`."""
-        if len(self._first) >= LINK_LIMIT:
-            return False
-        self._first[identity] = (path, links - 1)
-        return True
-
-
 class Planner:
     """Plans the archive of one entry; nothing is read from files, so it is cheap beside the packing."""
 
@@ -166,7 +151,7 @@ class Planner:
         self._entry = entry
         self._rules = rules
         self._batches = _Batches(rules.segment_size)
-        self._links = _Links()
+        self._links = Links()
         self._device: int | None = None
         self._longest_path = min(PATH_LIMIT, rules.segment_size // 8)
         self.problems: list[Problem] = []
@@ -200,8 +185,8 @@ class Planner:
             status = os.stat(name, dir_fd=above, follow_symlinks=False)
             meta = meta_of(status)
             if meta is None or not stat.S_ISDIR(status.st_mode):
-                raise NotADirectoryError("it was replaced while it was read")
-            self._batches.enter(parent, _identity(above))
+                raise Replaced
+            self._batches.enter(parent, identity_of(above))
             self._batches.add(Node(name, meta))
             return (yield from self._inside(descent, path, meta))
         except OSError as error:
@@ -214,8 +199,8 @@ class Planner:
         if self._rules.selection.one_file_system and meta.device != self._device:
             return []
         directory = descent.enter(path)
-        if _identity(directory) != meta.identity:
-            raise NotADirectoryError("it was replaced while it was read")
+        if identity_of(directory) != meta.identity:
+            raise Replaced
         if self._rules.selection.exclude_caches and is_cache(directory):
             return (yield from self._members(path, directory, [CACHE_TAG]))
         return (yield from self._members(path, directory, _sorted_names(directory)))
@@ -223,7 +208,7 @@ class Planner:
     def _members(self, path: bytes, directory: int, names: list[bytes]) -> Generator[Job, None, list[bytes]]:
         """Add all but the subdirectories, whose names are returned."""
         batches, small = self._batches, self._rules.segment_size
-        batches.enter(path, _identity(directory))
+        batches.enter(path, identity_of(directory))
         subdirectories = []
         for name in names:
             try:
@@ -289,7 +274,7 @@ class Planner:
         self._batches.add(file)
         self._batches.cut()
         yield from self._batches.take()
-        identity, step = _identity(directory), self._rules.segment_size
+        identity, step = identity_of(directory), self._rules.segment_size
         for offset in range(0, file.meta.size, step):
             yield Piece(path, identity, file, offset, min(step, file.meta.size - offset), is_leader)
 
@@ -300,22 +285,11 @@ class Planner:
         self.problems.append(Problem(path, kind, reason))
 
 
-def explain(error: OSError) -> tuple[ProblemKind, str]:
-    """What an error of reading the source means for the archive, and the system's word for it."""
-    kind = ProblemKind.VANISHED if isinstance(error, FileNotFoundError) else ProblemKind.UNREADABLE
-    return kind, error.strerror or str(error)
-
-
 def _sorted_names(directory: int) -> list[bytes]:
     with os.scandir(directory) as entries:
         names = [os.fsencode(entry.name) for entry in entries]
     names.sort()
     return names
-
-
-def _identity(directory: int) -> tuple[int, int]:
-    status = os.fstat(directory)
-    return status.st_dev, status.st_ino
 
 
 def _join(path: bytes, name: bytes) -> bytes:

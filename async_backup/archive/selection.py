@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 CACHE_TAG = b"CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
+_NO_NEWLINE = "\0"
+"""Stands for a newline in a name: pathspec 1.1 takes `foo\\n` for `foo`, and finds nothing below `a\\nb`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Selection:
         """Whether the entry `path`, or the file `path` below an entry, is left out by a pattern."""
         if not self.patterns:
             return False
-        text = os.fsdecode(path) + ("/" if is_directory else "")
+        text = os.fsdecode(path).replace("\n", _NO_NEWLINE) + ("/" if is_directory else "")
         return _compiled(self.patterns).match_file(text)
 
 

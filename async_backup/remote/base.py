@@ -1,7 +1,8 @@
 """What a backup needs of the place that it writes to. Every store passes the same contract suite.
 
-Paths are bytes below the store's directory or absolute. Every method raises a subclass of RemoteError and
-nothing else; one that is transient was tried again already as often as the settings allow.
+Paths are bytes; a relative one is below the directory in which the server puts a new session. Every method
+raises a subclass of RemoteError and nothing else; one that is transient was tried again already as often as the
+settings allow.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class RemoteStore(Protocol):
         """Make a new, empty file that only its owner may read.
 
         Raises RemoteExists where the name is taken, also by a dangling symbolic link, which is never followed.
+        Give it a name that nobody else can have: after a lost answer, what stands there counts as ours and goes.
         """
 
     async def digest(self, path: bytes, size: int) -> StoredDigest:

@@ -6,9 +6,10 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, Condition, Event, move_on_after, sleep
+from anyio import CancelScope, Condition, Event, Lock, move_on_after, sleep
 
-from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, NoSession, Unreachable
+from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, NoSession, RemoteError, Unreachable
+from async_backup.remote.retry import pause_before
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
@@ -18,15 +19,8 @@ if TYPE_CHECKING:
     from async_backup.remote.ssh.dial import Dialer
     from async_backup.remote.ssh.shell import Shell
 
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
 _CLOSING_GRACE = 2.0
 _CHECKS_A_TIMEOUT = 8
-
-
-def pause_before(attempt: int) -> float:
-    """Seconds to wait before the n-th new attempt (from 0): growing fourfold, with jitter so that crowds disperse."""
-    return float(min(_FIRST_PAUSE * 4**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
 
 
 class _Link:
@@ -38,11 +32,32 @@ class _Link:
         self.shell: Shell | None = None
         self.most_channels: int | None = None
         """What the server allows, once it has refused one."""
+        self._opening_shell = Lock()
 
-    def forget_lost(self) -> None:
-        self.channels = [channel for channel in self.channels if channel.is_usable]
-        if self.shell and not self.shell.is_usable:
-            self.shell = None
+    def usable_channels(self) -> list[Channel]:
+        return [channel for channel in self.channels if channel.is_usable]
+
+    def usable_shell(self) -> Shell | None:
+        return self.shell if self.shell and self.shell.is_usable else None
+
+    async def open_shell(self) -> Shell | None:
+        """The shell, opened if need be; None where the server takes no session for one."""
+        async with self._opening_shell:
+            if self.usable_shell() is None and self.connection.is_usable:
+                with suppress(NoSession, ConnectionDropped):
+                    self.shell = await self.connection.open_shell()
+            return self.usable_shell()
+
+    async def open_channel(self) -> None:
+        """One more channel, if the server takes it; raises RemoteError where the link would be left with none."""
+        self.channels = self.usable_channels()
+        try:
+            self.channels.append(await self.connection.open_channel())
+        except RemoteError:
+            self.channels = self.usable_channels()
+            if not self.channels:
+                raise
+            self.most_channels = len(self.channels)
 
 
 class Pool:
@@ -58,19 +73,18 @@ class Pool:
         self._failure: BackupError | None = None
         self._change = Condition()
         self._loss = Event()
-        self._wants_shells = True
         self.host = dialer.host
         self.reconnects = 0
 
     async def channel(self) -> Channel:
-        """The channel with the least under way; waits while the only ones left are being replaced.
+        """The channel with the least to do; waits while the only ones left are being replaced.
 
         Raises what ended the last attempt to connect, once there is no hope.
         """
         while True:
             usable = self.usable_channels()
             if usable:
-                return min(usable, key=lambda channel: channel.watch.bytes_under_way)
+                return min(usable, key=lambda channel: channel.load)
             if self._failure is not None:
                 raise type(self._failure)(*self._failure.args)
             self._loss.set()
@@ -80,29 +94,26 @@ class Pool:
 
     def usable_channels(self) -> list[Channel]:
         """All channels that can be used now; notes the loss of others."""
-        usable = [channel for link in self._links for channel in link.channels if channel.is_usable]
+        usable = [channel for link in self._links for channel in link.usable_channels()]
         if len(usable) < sum(len(link.channels) for link in self._links):
             self._loss.set()
         return usable
 
     async def shell(self) -> Shell:
         """A shell that is idle, if there is one; raises NoDigestCommand where the server opens none."""
-        shells = [link.shell for link in self._links if link.shell and link.shell.is_usable]
-        idle = [shell for shell in shells if not shell.is_busy]
-        if idle:
-            return idle[0]
+        shells = [shell for link in self._links if (shell := link.usable_shell())]
+        for shell in shells:
+            if not shell.is_busy:
+                return shell
         for link in self._links:
-            if link.connection.is_usable and link.shell is None:
-                with suppress(NoSession, ConnectionDropped):
-                    link.shell = await link.connection.open_shell()
-                    return link.shell
+            if link.usable_shell() is None and (opened := await link.open_shell()):
+                return opened
         if not shells:
             raise NoDigestCommand(f"{self.host}: the server opens no session for a command")
         return random.choice(shells)
 
     def drop_shells(self) -> None:
         """Leave the sessions of shells to the channels: they are of no use on this server."""
-        self._wants_shells = False
         for link in self._links:
             if link.shell:
                 link.shell.close()
@@ -111,9 +122,8 @@ class Pool:
         """Make the first connection with one channel and, where the server lets us, a shell; raises BackupError."""
         link = _Link(await self._dialer.dial())
         self._links.append(link)
-        link.channels.append(await link.connection.open_channel())
-        with suppress(NoSession, ConnectionDropped):
-            link.shell = await link.connection.open_shell()
+        await link.open_channel()
+        await link.open_shell()
 
     async def keep_filled(self) -> None:
         """Open what is missing, and again whenever something is lost; never returns."""
@@ -144,25 +154,20 @@ class Pool:
         await self._notify()
 
     async def _fill(self) -> None:
-        self._links = [link for link in self._links if link.connection.is_usable]
         for link in self._links:
-            link.forget_lost()
-            await self._fill_link(link)
+            try:
+                await self._fill_link(link)
+            except RemoteError:
+                link.connection.abort()
+        self._links = [link for link in self._links if link.connection.is_usable]
         while len(self._links) < self._wanted_connections:
-            connection = await self._dialer.dial()
-            self.reconnects += 1
-            link = _Link(connection)
+            link = _Link(await self._dialer.dial())
             self._links.append(link)
             await self._fill_link(link)
 
     async def _fill_link(self, link: _Link) -> None:
-        while len(link.channels) < (link.most_channels or self._channels_each):
-            try:
-                link.channels.append(await link.connection.open_channel())
-            except NoSession:
-                if not link.channels:
-                    raise
-                link.most_channels = len(link.channels)
+        while len(link.usable_channels()) < (link.most_channels or self._channels_each):
+            await link.open_channel()
             await self._notify()
 
     async def _notify(self) -> None:
@@ -173,12 +178,18 @@ class Pool:
         """Discard channels that give no answer; never returns."""
         while True:
             await sleep(self._timeout / _CHECKS_A_TIMEOUT)
-            channels = [channel for link in self._links for channel in link.channels if channel.is_usable]
-            queued = sum(channel.watch.bytes_under_way for channel in channels)
-            for channel in channels:
-                if channel.watch.is_stalled(queued):
-                    channel.discard()
-                    self._loss.set()
+            queued = sum(channel.watch.bytes_under_way for channel in self.usable_channels())
+            for link in self._links:
+                self._discard_stalled(link, queued)
+
+    def _discard_stalled(self, link: _Link, queued: int) -> None:
+        stalled = [channel for channel in link.usable_channels() if channel.watch.is_stalled(queued)]
+        for channel in stalled:
+            channel.discard()
+        if stalled and not link.usable_channels():
+            link.connection.abort()  # a new channel on a dead line would only be waited for again
+        if stalled:
+            self._loss.set()
 
     async def close(self) -> None:
         """End all connections, at once where they do not answer."""

@@ -7,14 +7,15 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import sleep, to_thread
+from anyio import CancelScope, to_thread
 
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError, RemoteExists, RemoteNotFound
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.digest import DigestCommand
-from async_backup.remote.pool import open_pool, pause_before
+from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
+from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.remote.striped import StripedFile
@@ -77,7 +78,7 @@ class SftpStore:
     async def _find_command(self, path: bytes, expected: str) -> None:
         try:
             self.verification = await self._command.find(path, expected)
-        except (NoDigestCommand, ConnectionDropped) as error:
+        except RemoteError as error:
             if self._verify is Verify.COMMAND:
                 raise NoDigestCommand(
                     f"{error}; use --verify auto or readback to read archives back instead"
@@ -94,37 +95,45 @@ class SftpStore:
 
     async def create(self, path: bytes) -> RemoteFile:
         """See `RemoteStore`."""
-        channel = await self._pool.channel()
+        is_second = False
+
+        async def create(channel: Channel) -> RemoteFile:
+            nonlocal is_second
+            if is_second:
+                await _remove_on(channel, path)
+            was_tried, is_second = is_second, True
+            handle = await _create_on(channel, path, was_tried=was_tried)
+            return StripedFile(self._pool, handle, path, rate=self._rate, retries=self._retries)
+
         try:
-            handle = await channel.open(path, OpenFlags.CREATE)
+            return await self._retry(create)
         except ConnectionDropped:
             with suppress(RemoteError):
                 await self.remove(path)
             raise
-        except RemoteError as error:
-            raise await _explain_taken(channel, error, path) from error
-        return StripedFile(self._pool, handle, path, rate=self._rate, retries=self._retries)
 
     async def digest(self, path: bytes, size: int) -> StoredDigest:
         """See `RemoteStore`. What the server cannot tell is read back and hashed here."""
         if self.verification != READBACK:
-            for attempt in range(self._retries + 1):
-                try:
-                    return await self._command.digest(path, size)
-                except RemoteError:
-                    if attempt == self._retries and self._verify is Verify.COMMAND:
-                        raise
-                await sleep(pause_before(attempt) / 4)
+            try:
+                return await retried(lambda: self._command.digest(path, size), self._retries)
+            except RemoteError:
+                if self._verify is Verify.COMMAND:
+                    await self._check_exists(path)
+                    raise
         return StoredDigest(await self._retry(lambda channel: self._read_back(channel, path)), READBACK)
+
+    async def _check_exists(self, path: bytes) -> None:
+        if not await self._retry(lambda channel: channel.exists(path)):
+            raise RemoteNotFound(f"{self.host}: {path.decode('utf-8', 'backslashreplace')} is gone")
 
     async def _read_back(self, channel: Channel, path: bytes) -> str:
         digest = hashlib.new(self._algorithm, usedforsecurity=False)
-        handle = await channel.open(path, OpenFlags.READ)
-        offset = 0
-        while block := await _read_block(handle, offset):
-            await to_thread.run_sync(digest.update, block)
-            offset += len(block)
-        await handle.close()
+        async with _open_for_reading(channel, path) as handle:
+            offset = 0
+            while block := await _read_block(handle, offset):
+                await to_thread.run_sync(digest.update, block)
+                offset += len(block)
         return digest.hexdigest()
 
     async def rename(self, source: bytes, target: bytes) -> None:
@@ -147,8 +156,7 @@ class SftpStore:
 
     async def remove(self, path: bytes) -> None:
         """See `RemoteStore`."""
-        with suppress(RemoteNotFound):
-            await self._retry(lambda channel: channel.remove(path))
+        await self._retry(lambda channel: _remove_on(channel, path))
 
     async def sync_directory(self, path: bytes) -> None:
         """See `RemoteStore`. OpenSSH flushes a directory through a handle that is open for reading."""
@@ -156,14 +164,10 @@ class SftpStore:
             await self._retry(lambda channel: _sync_directory(channel, path))
 
     async def _retry(self, call: Callable[[Channel], Awaitable[_T]]) -> _T:
-        for attempt in range(self._retries + 1):
-            try:
-                return await call(await self._pool.channel())
-            except ConnectionDropped:
-                if attempt == self._retries:
-                    raise
-                await sleep(pause_before(attempt) / 4)
-        raise RuntimeError("retries cannot be negative")
+        async def call_once() -> _T:
+            return await call(await self._pool.channel())
+
+        return await retried(call_once, self._retries)
 
 
 async def _make_directory(channel: Channel, path: bytes) -> None:
@@ -178,13 +182,41 @@ async def _make_directory(channel: Channel, path: bytes) -> None:
         raise
     except RemoteError as error:
         if not await channel.is_directory(path):
+            if await channel.exists(path):
+                raise RemoteError(f"{error}; there is something else that is no directory") from error
             raise await channel.explain(error, parent or b".") from error
 
 
+async def _remove_on(channel: Channel, path: bytes) -> None:
+    with suppress(RemoteNotFound):
+        await channel.remove(path)
+
+
+async def _create_on(channel: Channel, path: bytes, *, was_tried: bool) -> Handle:
+    try:
+        return await channel.open(path, OpenFlags.CREATE)
+    except ConnectionDropped:
+        raise
+    except RemoteError as error:
+        reason = await _explain_taken(channel, error, path)
+        if was_tried and isinstance(reason, RemoteExists):
+            raise ConnectionDropped(f"{reason} (made by an attempt whose answer was lost)") from error
+        raise reason from error
+
+
 async def _sync_directory(channel: Channel, path: bytes) -> None:
+    async with _open_for_reading(channel, path) as handle:
+        await handle.sync()
+
+
+@asynccontextmanager
+async def _open_for_reading(channel: Channel, path: bytes) -> AsyncIterator[Handle]:
     handle = await channel.open(path, OpenFlags.READ)
-    await handle.sync()
-    await handle.close()
+    try:
+        yield handle
+    finally:
+        with CancelScope(shield=True), suppress(RemoteError):
+            await handle.close()
 
 
 async def _explain_taken(channel: Channel, error: RemoteError, path: bytes) -> RemoteError:

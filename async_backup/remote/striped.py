@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from anyio import Lock, move_on_after, sleep
+from anyio import Lock, move_on_after
 
-from async_backup.errors import ConnectionDropped, RemoteError
-from async_backup.remote.pool import pause_before
+from async_backup.errors import ConnectionDropped, RemoteError, RemoteNotFound
+from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import Handle, OpenFlags
 from async_backup.tasks import task_group
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from async_backup.remote.ssh.connection import Channel
 
 _LOAD_STEP = 1 << 20
-"""Bytes under way that make another channel worth the round trip of opening the file there."""
+"""Bytes in hand that make another channel worth the round trip of opening the file there."""
 
-_CLOSING_GRACE = 3.0
+_CLOSING_GRACE = 1.0
 
 
 class StripedFile:
@@ -39,16 +40,14 @@ class StripedFile:
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
         """See `RemoteFile.write`. After a lost connection the bytes are sent again through another."""
-        for attempt in range(self._retries + 1):
-            try:
-                await self._write_once(await self._handle(), offset, memoryview(data))
-                return
-            except ConnectionDropped:
-                if attempt == self._retries:
-                    raise
-                await sleep(pause_before(attempt) / 4)
+        await retried(partial(self._write_once, offset, memoryview(data)), self._retries)
 
-    async def _write_once(self, handle: Handle, offset: int, data: memoryview) -> None:
+    async def _write_once(self, offset: int, data: memoryview) -> None:
+        channel = await self._least_loaded()
+        with channel.loaded(len(data)):
+            await self._write_through(await self._opened_on(channel), offset, data)
+
+    async def _write_through(self, handle: Handle, offset: int, data: memoryview) -> None:
         step = handle.channel.chunk
         starts = iter(range(0, len(data), step))
         try:
@@ -66,47 +65,46 @@ class StripedFile:
             async with handle.channel.window:
                 await handle.write(offset + start, chunk)
 
-    async def _handle(self) -> Handle:
-        """The file on the channel with least to do, a channel that has it open already being the better one."""
+    async def _least_loaded(self) -> Channel:
+        """The channel with least to do, one that has the file open already being the better one."""
         await self._pool.channel()
         usable = [c for c in self._pool.usable_channels() if not self._takes_one_writer or c in self._handles]
         if not usable:
             self._takes_one_writer = False
             usable = [await self._pool.channel()]
 
-        def load(channel: Channel) -> tuple[int, bool, int]:
-            under_way = channel.watch.bytes_under_way
-            return under_way // _LOAD_STEP, channel not in self._handles, under_way
+        def burden(channel: Channel) -> tuple[int, bool, int]:
+            return channel.load // _LOAD_STEP, channel not in self._handles, channel.load
 
-        return await self._opened_on(min(usable, key=load))
+        return min(usable, key=burden)
 
     async def _opened_on(self, channel: Channel) -> Handle:
         async with self._opening.setdefault(channel, Lock()):
             if channel not in self._handles:
                 try:
                     self._handles[channel] = await channel.open(self._path, OpenFlags.WRITE)
-                except ConnectionDropped:
+                except (ConnectionDropped, RemoteNotFound):
                     raise
-                except RemoteError:
-                    others = [c for c in self._handles if c.is_usable]
-                    if not others:
-                        raise
-                    self._takes_one_writer = True
-                    return self._handles[others[0]]
+                except RemoteError as error:
+                    return self._only_handle(error)
             return self._handles[channel]
+
+    def _only_handle(self, refusal: RemoteError) -> Handle:
+        """The handle of a server that refuses a second writer; one that was lost may still count there for a while."""
+        self._takes_one_writer = True
+        for channel, handle in self._handles.items():
+            if channel.is_usable:
+                return handle
+        raise ConnectionDropped(f"{refusal} (to go on after a lost connection)") from refusal
 
     async def finish(self) -> None:
         """See `RemoteFile.finish`."""
-        for attempt in range(self._retries + 1):
-            try:
-                handle = await self._any_handle()
-                await handle.sync()
-                await self._close_all()
-                return
-            except ConnectionDropped:
-                if attempt == self._retries:
-                    raise
-                await sleep(pause_before(attempt) / 4)
+        await retried(self._finish_once, self._retries)
+
+    async def _finish_once(self) -> None:
+        handle = await self._any_handle()
+        await handle.sync()
+        await self._close_all()
 
     async def _any_handle(self) -> Handle:
         for channel, handle in self._handles.items():

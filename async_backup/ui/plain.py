@@ -79,7 +79,9 @@ class PlainPrinter:
     def _attempt_failed(self, entry: Entry, error: BaseException, attempt: int) -> None:
         if isinstance(error, DigestMismatch):
             self._mismatch(entry, error)
-        self._err(f"attempt {attempt} at {shown(entry.path)} failed, trying again: {one_line(error)}")
+            self._err(f"trying again: {shown(entry.path)}")
+        else:
+            self._err(f"attempt {attempt} at {shown(entry.path)} failed, trying again: {one_line(error)}")
 
     def _mismatch(self, entry: Entry, error: DigestMismatch) -> None:
         self._err(f"hash values of {shown(entry.archive)} do not match")

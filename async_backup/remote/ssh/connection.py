@@ -6,7 +6,6 @@ connection: the library would leak the server's side of it otherwise.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -18,6 +17,7 @@ from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unrea
 from async_backup.remote.base import RemoteEntry
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, translated
+from async_backup.remote.ssh.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -32,9 +32,6 @@ _UNKNOWN_LIMIT = 16 << 10
 _WINDOW = 2 << 20
 """Bytes that OpenSSH lets a channel have under way; more requests than fill it cost memory and gain nothing."""
 
-_SLOWEST_RATE = 64 << 10
-"""Bytes a second of a line that is slow but alive: waiting for an answer may take as long as the data before it."""
-
 _READ_ONLY = 1
 
 
@@ -44,47 +41,6 @@ class OpenFlags(IntEnum):
     READ = asyncssh.FXF_READ
     WRITE = asyncssh.FXF_WRITE
     CREATE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL
-
-
-class Watch:
-    """Ends requests whose channel has given no answer for too long.
-
-    Keep-alive does not notice a server process that is stopped while its connection lives on.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._scopes: dict[CancelScope, int] = {}
-        self._since = time.monotonic()
-
-    @contextmanager
-    def request(self, scope: CancelScope, size: int) -> Iterator[None]:
-        """Note a request that carries `size` bytes; `cancel` ends its `scope`."""
-        if not self._scopes:
-            self._since = time.monotonic()
-        self._scopes[scope] = size
-        try:
-            yield
-            self._since = time.monotonic()
-        finally:
-            del self._scopes[scope]
-
-    @property
-    def under_way(self) -> int:
-        return len(self._scopes)
-
-    @property
-    def bytes_under_way(self) -> int:
-        return sum(self._scopes.values())
-
-    def is_stalled(self, bytes_before: int) -> bool:
-        """Whether an answer is overdue, with `bytes_before` bytes on the same line."""
-        allowed = self._timeout + bytes_before / _SLOWEST_RATE
-        return bool(self._scopes) and time.monotonic() - self._since > allowed
-
-    def cancel(self) -> None:
-        for scope in list(self._scopes):
-            scope.cancel()
 
 
 class Channel:
@@ -97,11 +53,22 @@ class Channel:
         self.depth = max(2, -(-_WINDOW // chunk) + 1)
         self.window = Semaphore(self.depth)
         self.watch = Watch(connection.timeout)
+        self.load = 0
+        """Bytes that writers have in hand for this channel, under way or not."""
         self._is_discarded = False
 
     @property
     def is_usable(self) -> bool:
         return not self._is_discarded and self.connection.is_usable
+
+    @contextmanager
+    def loaded(self, size: int) -> Iterator[None]:
+        """Count `size` bytes as the channel's load; decided before the first suspension, or all choose the same one."""
+        self.load += size
+        try:
+            yield
+        finally:
+            self.load -= size
 
     def discard(self) -> None:
         """Use the channel no more; its requests end with ConnectionDropped."""
@@ -228,7 +195,7 @@ class Connection:
         return version.decode("ascii", "replace") if isinstance(version, bytes) else str(version)
 
     async def open_channel(self) -> Channel:
-        """Start SFTP; raises ConnectionDropped where the server takes no further session, Unreachable without SFTP."""
+        """Start SFTP; raises NoSession where the server takes no further one, Unreachable without SFTP."""
         with self._opening("starting SFTP"):
             try:
                 sftp = await self._connection.start_sftp_client(path_encoding=None)
@@ -238,7 +205,9 @@ class Connection:
                         f"{self.host}: the server does not offer SFTP; enable it there (Subsystem sftp in sshd_config)"
                     ) from error
                 raise self._session_error(error) from error
-            except (asyncssh.SFTPError, asyncssh.ConnectionLost) as error:
+            except asyncssh.SFTPError as error:
+                if self._connection.is_closed():
+                    raise self._lost() from error
                 raise Unreachable(
                     f"{self.host}: the server's SFTP does not answer as it should ({error}); "
                     "does a start-up file of the shell print something?"
@@ -246,10 +215,10 @@ class Connection:
         return Channel(sftp, self, self._chunk(sftp.limits.max_write_len))
 
     async def open_shell(self) -> Shell:
-        """Start a shell that stays; raises ConnectionDropped where the server takes no further session."""
+        """Start a shell that stays; raises NoSession where the server takes no further one."""
         with self._opening("starting a shell"):
             try:
-                process = await self._connection.create_process(b"exec sh", encoding=None)
+                process = await self._connection.create_process(b"exec sh", encoding=None, stderr=asyncssh.DEVNULL)
             except asyncssh.ChannelOpenError as error:
                 raise self._session_error(error) from error
         return Shell(process, self.host)
@@ -273,8 +242,11 @@ class Connection:
 
     def _session_error(self, error: asyncssh.ChannelOpenError) -> RemoteError:
         if self._connection.is_closed():
-            return ConnectionDropped(f"{self.host}: the connection was lost")
+            return self._lost()
         return NoSession(f"{self.host}: the server takes no further session on this connection ({error.reason})")
+
+    def _lost(self) -> ConnectionDropped:
+        return ConnectionDropped(f"{self.host}: the connection was lost")
 
     def _chunk(self, limit: int) -> int:
         if limit == _UNKNOWN_LIMIT:

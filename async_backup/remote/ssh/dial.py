@@ -99,7 +99,7 @@ class Dialer:
 def _config_files(settings: SshSettings) -> tuple[()] | list[str]:
     if settings.ssh_config is None:
         return ()
-    if not settings.ssh_config.is_file():
+    if not settings.ssh_config.exists():
         raise SettingsError(f"the SSH configuration {settings.ssh_config} does not exist")
     return [str(settings.ssh_config)]
 

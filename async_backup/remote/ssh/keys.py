@@ -62,6 +62,7 @@ class KnownHosts:
     def __init__(self, files: Iterable[Path]) -> None:
         """Read the files, which must exist; raises HostKeyError for a line that cannot be understood."""
         self._files = [str(file) for file in files]
+        self._file_to_extend = self._files[0] if self._files else "~/.ssh/known_hosts"
         try:
             self._hosts = asyncssh.read_known_hosts(self._files)
         except (ValueError, OSError) as error:
@@ -85,12 +86,13 @@ class KnownHosts:
             return HostKeyError(
                 f"{host}: the HOST KEY HAS CHANGED; the server now shows {shown}, but {self.describe()} lists another. "
                 "Somebody may be listening in, or the server was set up anew. If you know why it changed, "
-                f"remove the old key with: ssh-keygen -R '{_pattern(host, port)}' and add the new one"
+                f"remove the old key with: ssh-keygen -f {self._file_to_extend} -R '{_pattern(host, port)}' "
+                "and add the new one"
             )
         port_option = "" if port == asyncssh.DEFAULT_PORT else f"-p {port} "
         return HostKeyError(
             f"{host}: the host key is unknown; the server shows {shown}. Compare it with the fingerprint that the "
-            f"server's owner gives you, then add it with: ssh-keyscan {port_option}{host} >> ~/.ssh/known_hosts"
+            f"server's owner gives you, then add it with: ssh-keyscan {port_option}{host} >> {self._file_to_extend}"
         )
 
 
@@ -101,7 +103,7 @@ def _pattern(host: str, port: int) -> str:
 def known_hosts_files(explicit: Path | None, configured: Sequence[str]) -> list[Path]:
     """The files that hold the trusted host keys: the one named, or those of ssh's configuration, or the usual ones."""
     if explicit is not None:
-        if not explicit.is_file():
+        if not explicit.exists():
             raise SettingsError(f"the known_hosts file {explicit} does not exist; make it with ssh-keyscan HOST > FILE")
         return [explicit]
     usual = [str(Path("~/.ssh/known_hosts")), str(Path("~/.ssh/known_hosts2")), str(SYSTEM_KNOWN_HOSTS)]

@@ -57,7 +57,7 @@ class Shell:
 
     async def _converse(self, command: bytes) -> Answer:
         begin, end = (secrets.token_hex(12).encode() for _ in range(2))
-        line = b"echo %b; { %b; } 2>&1 </dev/null; echo; echo %b $?\n" % (begin, command, end)
+        line = b"echo %b; { %b; } 2>&1 </dev/null; s=$?; echo; echo %b $s\n" % (begin, command, end)
         self._process.stdin.write(line)
         await self._read_until(re.compile(re.escape(begin) + rb"\r?\n"))
         output, found = await self._read_until(re.compile(re.escape(end) + rb" (\d+)\r?\n"))

@@ -1,0 +1,1 @@
+"""A server to try things on: an SSH server of our own that runs inside this program, on the loopback."""

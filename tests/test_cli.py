@@ -1,0 +1,274 @@
+"""`async-backup run` from outside, against a real sshd: what it prints, what it leaves, how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command import PROGRAM, backup_command, finished, login
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.sshd import Sshd
+
+
+@pytest.fixture
+def target(sshd: Sshd, tmp_path: Path) -> Path:
+    """A directory on the server, that does not exist yet."""
+    return tmp_path / "server" / "backups"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    directory = tmp_path / "source"
+    (directory / "project" / "src").mkdir(parents=True)
+    (directory / "project" / "src" / "main.c").write_text("int main;\n" * 1000)
+    (directory / "project" / "main.o").write_bytes(b"\0" * 5000)
+    (directory / "notes.txt").write_text("remember\n")
+    return directory
+
+
+def archives(directory: Path) -> list[str]:
+    """What is there, by entry: the name without its time."""
+    names = [path.name for path in directory.iterdir()]
+    return sorted(re.sub(r"-\d{4}-\d\d-\d\dT\d{6}(?=\.tar\.gz)", "", name) for name in names)
+
+
+def test_each_entry_becomes_a_verified_archive_with_its_checksum(sshd: Sshd, source: Path, target: Path) -> None:
+    done = finished(backup_command(sshd, source, to=target))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert archives(target) == ["notes.txt.tar.gz", "notes.txt.tar.gz.md5", "project.tar.gz", "project.tar.gz.md5"]
+    checked = subprocess.run(
+        ["md5sum", "-c", *target.glob("*.md5")], cwd=target, capture_output=True, text=True, check=False
+    )
+    assert checked.stdout.count(": OK") == 2
+
+
+def test_it_prints_what_the_classic_script_printed(sshd: Sshd, source: Path, target: Path) -> None:
+    done = finished(backup_command(sshd, source, to=target))
+    name = next(target.glob("notes*.gz")).name
+    digest = (target / f"{name}.md5").read_text().split()[0]
+    assert f"hash values of {name} match\n  before upload: {digest}\n  after upload:  {digest}\n" in done.stdout
+    assert f"upload completed: {source}/notes.txt --> root@127.0.0.1:{target}/{name}" in done.stdout.replace(
+        f"{sshd.user}@", "root@"
+    )
+
+
+def test_archives_may_be_read_by_their_owner_only(sshd: Sshd, source: Path, target: Path) -> None:
+    finished(backup_command(sshd, source, to=target))
+    assert {path.stat().st_mode & 0o777 for path in target.iterdir()} == {0o600}
+
+
+def test_quiet_says_nothing_when_all_went_well(sshd: Sshd, source: Path, target: Path) -> None:
+    done = finished(backup_command(sshd, source, "--quiet", to=target))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(archives(target)) == 4
+
+
+def test_json_gives_one_outcome_for_each_entry(sshd: Sshd, source: Path, target: Path) -> None:
+    done = finished(backup_command(sshd, source, "--json", to=target))
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    ended = {event["entry"]["name"]: event for event in events if event["event"] == "entry_ended"}
+    assert {name: event["outcome"] for name, event in ended.items()} == {
+        "notes.txt": "committed",
+        "project": "committed",
+    }
+    assert all(event["digest"] == event["stored"]["value"] for event in ended.values())
+    assert events[-1]["event"] == "run_ended"
+    assert events[-1]["exit_code"] == 0
+    assert {event["entry"]["archive"] for event in ended.values()} == {path.name for path in target.glob("*.gz")}
+
+
+def test_several_sources_get_a_directory_each(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("another\n")
+    command = [*PROGRAM, "run", str(source), str(other), "--to", sshd.destination(target), *login(sshd)]
+    assert finished(command).returncode == 0
+    assert archives(target / "source")[0] == "notes.txt.tar.gz"
+    assert archives(target / "other") == ["notes.txt.tar.gz", "notes.txt.tar.gz.md5"]
+
+
+def test_sources_that_would_collide_are_refused(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "source"
+    other.mkdir(parents=True)
+    command = [*PROGRAM, "run", str(source), str(other), "--to", sshd.destination(target), *login(sshd)]
+    done = finished(command)
+    assert done.returncode == 2
+    assert "both called source" in done.stderr
+    assert not target.exists()
+
+
+def test_patterns_leave_out_files_and_entries(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
+    patterns = tmp_path / "patterns"
+    patterns.write_text("# comment\n*.o\n")
+    excludes = ["--exclude", "notes.*", "--exclude-from", str(patterns)]
+    assert finished(backup_command(sshd, source, *excludes, to=target)).returncode == 0
+    assert archives(target) == ["project.tar.gz", "project.tar.gz.md5"]
+    with tarfile.open(next(target.glob("*.gz"))) as tar:
+        assert tar.getnames() == ["project", "project/src", "project/src/main.c"]
+
+
+def test_the_classic_names_are_one_option_away(sshd: Sshd, source: Path, target: Path) -> None:
+    classic = ["--timestamp-format", "%d-%m-%Y-%H:%M:%S", "--no-checksum-file"]
+    assert finished(backup_command(sshd, source, *classic, to=target)).returncode == 0
+    assert all(re.fullmatch(r".*-\d\d-\d\d-\d{4}-\d\d:\d\d:\d\d\.tar\.gz", path.name) for path in target.iterdir())
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+def test_another_hash_verifies_and_names_the_checksum_file(
+    sshd: Sshd, source: Path, target: Path, algorithm: str
+) -> None:
+    assert finished(backup_command(sshd, source, "--hash", algorithm, to=target)).returncode == 0
+    files = sorted(target.glob(f"*.{algorithm}"))
+    checked = subprocess.run([f"{algorithm}sum", "-c", *files], cwd=target, capture_output=True, text=True, check=False)
+    assert checked.stdout.count(": OK") == 2
+
+
+def test_read_back_verifies_without_any_command(sshd: Sshd, source: Path, target: Path) -> None:
+    done = finished(backup_command(sshd, source, "--verify", "readback", to=target))
+    assert done.returncode == 0
+    assert "read back" in done.stdout
+    assert len(archives(target)) == 4
+
+
+def test_a_dry_run_connects_to_nobody(source: Path) -> None:
+    command = [*PROGRAM, "run", str(source), "--to", "nobody@nowhere.invalid:/x", "--dry-run", "--exclude", "project/"]
+    done = finished(command)
+    assert done.returncode == 0
+    assert f"would back up: {source}/notes.txt --> nobody@nowhere.invalid:/x/notes.txt-" in done.stdout
+    assert f"would skip: {source}/project (excluded)" in done.stdout
+
+
+def test_an_archive_that_exists_is_never_overwritten(sshd: Sshd, source: Path, target: Path) -> None:
+    daily = ["--timestamp-format", "day"]
+    assert finished(backup_command(sshd, source, *daily, to=target)).returncode == 0
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    (source / "notes.txt").write_text("changed\n")
+    done = finished(backup_command(sshd, source, *daily, to=target))
+    assert done.returncode == 3
+    assert "exists already; nothing is overwritten" in done.stderr
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+
+
+@pytest.fixture
+def without_root_powers() -> Iterator[list[str]]:
+    """A prefix that makes root obey permissions."""
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("no setpriv on this machine")
+        dropped = "-dac_override,-dac_read_search"
+        yield ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+    else:
+        yield []
+
+
+def test_an_unreadable_file_is_named_and_costs_no_other_file(
+    sshd: Sshd, source: Path, target: Path, without_root_powers: list[str]
+) -> None:
+    (source / "project" / "secret").write_text("x")
+    (source / "project" / "secret").chmod(0)
+    (source / "project" / "closed").mkdir(mode=0)
+    done = finished([*without_root_powers, *backup_command(sshd, source, to=target)])
+    (source / "project" / "closed").chmod(0o700)
+    assert done.returncode == 3
+    assert f"not readable, left out: {source}/project/secret: Permission denied" in done.stderr
+    assert f"not readable, left out: {source}/project/closed: Permission denied" in done.stderr
+    with tarfile.open(next(target.glob("project*.gz"))) as tar:
+        assert tar.getnames() == ["project", "project/main.o", "project/closed", "project/src", "project/src/main.c"]
+
+
+HOSTILE = [
+    b"line\nbreak",
+    b"-rf",
+    b"'single' \"double\" $(touch x) `id` ;&|",
+    b"caf\xe9 not utf-8",
+    b"\x1b[31mred\x1b]0;title\x07",
+    b"[red]markup[bold]",
+    b"back\\slash",
+    b" blank ",
+    "übermäßig\u202etxt".encode(),
+    b"n" * 200,
+]
+
+
+def test_hostile_names_are_backed_up_and_never_printed_raw(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    source = tmp_path / "hostile"
+    source.mkdir()
+    for name in HOSTILE:
+        (source / os.fsdecode(name)).write_bytes(name)
+    done = finished(backup_command(sshd, source, "--verbose", to=target))
+    assert (done.returncode, done.stderr) == (0, "")
+    printed = set(done.stdout.replace("\n", ""))
+    assert all(character.isprintable() for character in printed)
+    stored = {name.rpartition(b"-2")[0]: name for name in os.listdir(os.fsencode(target)) if name.endswith(b".gz")}
+    assert stored.keys() == set(HOSTILE)
+    checked = subprocess.run(["md5sum", "-c", *target.glob("*.md5")], cwd=target, capture_output=True, check=False)
+    assert checked.returncode == 0
+
+
+def test_two_thousand_small_entries_are_all_committed(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    source = tmp_path / "many"
+    for number in range(2000):
+        (source / f"entry-{number:04d}").mkdir(parents=True)
+        (source / f"entry-{number:04d}" / "file").write_text(str(number))
+    done = finished(backup_command(sshd, source, "--quiet", to=target))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(target.glob("entry-*.tar.gz"))) == 2000
+
+
+def test_an_empty_source_is_fine_and_says_so(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = finished(backup_command(sshd, tmp_path / "empty", to=target))
+    assert done.returncode == 0
+    assert "0 of 0 entries committed" in done.stdout
+    assert list(target.iterdir()) == []
+
+
+def test_the_demo_shows_the_mismatch_and_restores() -> None:
+    done = finished([*PROGRAM, "demo"])
+    assert done.returncode == 0
+    assert "do not match" in done.stdout
+    assert "the remote file was removed" in done.stdout
+    assert "all the same" in done.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    assert finished([*PROGRAM, "--version"]).stdout == f"async-backup {version('async-backup')}\n"
+
+
+def test_every_option_has_help() -> None:
+    help_text = finished([*PROGRAM, "run", "--help"]).stdout
+    lines = [line for line in help_text.splitlines() if re.match(r"│ [* ]\s+--|│ --", line)]
+    assert len(lines) >= 26
+    assert all(re.search(r"[a-z.:] +.*[a-z]", line.split("  ", 2)[-1]) for line in lines)
+
+
+def test_the_package_can_be_called_from_a_program(sshd: Sshd, source: Path, target: Path) -> None:
+    program = f"""
+import anyio, async_backup
+from pathlib import Path
+if __name__ == "__main__":
+    settings = async_backup.Settings(
+        (Path({str(source)!r}),),
+        async_backup.Destination.parse({sshd.destination(target)!r}),
+        async_backup.SshSettings((Path({str(sshd.key)!r}),), Path({str(sshd.known_hosts)!r}), Path("/dev/null")),
+    )
+    report = anyio.run(async_backup.backup, settings)
+    print(report.exit_code, len(report.committed))
+"""
+    done = finished([sys.executable, "-c", program])
+    assert (done.stdout, done.stderr) == ("0 2\n", "")
+    assert len(archives(target)) == 4

@@ -1,0 +1,81 @@
+"""Gzip members as RFC 1952 has them, judged by Python's and the system's gzip."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from async_backup.archive.gzip import EXTRA_LIMIT, EXTRA_OVERHEAD, compress_member, extra_member, read_extra_member
+from tests.trees import File
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEVELS = pytest.mark.parametrize("level", range(10))
+TEXT = b"".join(b"%d bottles of beer on the wall\n" % number for number in range(20_000))
+NOISE = File(1 << 20, seed=1).content()
+
+
+@LEVELS
+@given(data=st.one_of(st.binary(max_size=5000), st.binary(max_size=50).map(lambda data: data * 100)))
+def test_data_comes_back_at_every_level(level: int, data: bytes) -> None:
+    assert gzip.decompress(compress_member(data, level)) == data
+
+
+@LEVELS
+def test_the_systems_gzip_finds_no_fault_at_any_level(level: int, tmp_path: Path) -> None:
+    members = [compress_member(data, level) for data in (TEXT, b"", NOISE)]
+    (tmp_path / "a.gz").write_bytes(b"".join([*members, extra_member(b"AI", b"payload")]))
+    done = subprocess.run(["gzip", "-t", tmp_path / "a.gz"], check=True, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@LEVELS
+def test_data_that_does_not_shrink_grows_by_less_than_a_thousandth(level: int) -> None:
+    assert len(compress_member(NOISE, level)) < len(NOISE) * 1.001
+
+
+@pytest.mark.parametrize("level", range(1, 10))
+def test_text_shrinks_at_every_level_but_the_lowest(level: int) -> None:
+    assert len(compress_member(TEXT, level)) < len(TEXT) / 4
+
+
+@LEVELS
+def test_the_same_data_gives_the_same_bytes(level: int) -> None:
+    assert compress_member(TEXT, level) == compress_member(bytes(bytearray(TEXT)), level)
+
+
+@LEVELS
+def test_a_member_says_neither_name_nor_time(level: int) -> None:
+    flags, mtime = compress_member(TEXT, level)[3], compress_member(TEXT, level)[4:8]
+    assert (flags, mtime) == (0, bytes(4))
+
+
+@given(payload=st.binary(max_size=3000))
+def test_an_extra_member_carries_its_payload_and_decompresses_to_nothing(payload: bytes) -> None:
+    member = extra_member(b"AI", payload)
+    assert len(member) == len(payload) + EXTRA_OVERHEAD
+    assert read_extra_member(b"before" + member, 6, b"AI") == (payload, 6 + len(member))
+    assert gzip.decompress(member) == b""
+
+
+def test_an_extra_member_holds_up_to_its_limit() -> None:
+    payload = NOISE[:EXTRA_LIMIT]
+    assert read_extra_member(extra_member(b"AI", payload), 0, b"AI")[0] == payload
+    assert zlib.decompress(extra_member(b"AI", payload), wbits=31) == b""
+
+
+@given(data=st.data(), payload=st.binary(max_size=40))
+def test_an_extra_member_that_is_cut_or_of_another_tag_is_refused(data: st.DataObject, payload: bytes) -> None:
+    member = extra_member(b"AI", payload)
+    length = data.draw(st.integers(0, len(member) - 1))
+    with pytest.raises(ValueError, match="gzip member"):
+        read_extra_member(member[:length], 0, b"AI")
+    with pytest.raises(ValueError, match="is not AF"):
+        read_extra_member(member, 0, b"AF")

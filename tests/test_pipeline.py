@@ -1,0 +1,332 @@
+"""All entries together: each gets exactly one outcome, and what is left keeps the promises, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from anyio import Event, create_task_group, fail_after, sleep_forever
+
+from async_backup.archive.selection import Selection
+from async_backup.errors import (
+    ConnectionDropped,
+    DigestMismatch,
+    ExitCode,
+    RemoteError,
+    RemoteExists,
+    RemoteFull,
+    SourceError,
+)
+from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, Stopping
+from async_backup.model import Committed, Failed, Interrupted
+from async_backup.pipeline import Pipeline
+from async_backup.remote.base import StoredDigest
+from async_backup.remote.memory import ANY, LostAnswer, MemoryStore
+from async_backup.scan import Source, scan_all
+from async_backup.transfer import Transfer
+from tests.embedded import BitFlip, Hang, LyingDigest, RenameHangs, embedded_server
+from tests.runs import LIMITS, RUN, InProcessWorkers, archive_name, check_world, make_source, run_pipeline
+from tests.stores import DiskWorld, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from async_backup.remote.memory import Fault
+
+pytestmark = pytest.mark.anyio
+
+GONE = ConnectionDropped("gone")
+
+
+def names(store: MemoryStore) -> dict[bytes, bytes]:
+    return {os.path.basename(path): content for path, content in store.files.items()}
+
+
+async def test_every_entry_is_committed_whole(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), MemoryStore()
+    outcome = await run_pipeline(store, tmp_path)
+    assert outcome.report.exit_code is ExitCode.COMPLETE
+    assert len(outcome.report.committed) == len(contents)
+    check_world(names(store), outcome, contents)
+
+
+async def test_every_outcome_is_one_event_and_the_source_is_only_read(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), MemoryStore()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    outcome = await run_pipeline(store, tmp_path)
+    assert len(outcome.happened(EntryFound)) == len(outcome.happened(EntryEnded)) == len(contents)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+async def test_one_worker_one_slot_too_few_and_a_short_queue_are_enough(tmp_path: Path) -> None:
+    contents, store, workers = make_source(tmp_path), MemoryStore(), InProcessWorkers(slots=1)
+    limits = replace(LIMITS, workers=1, queue=1)
+    outcome = await run_pipeline(store, tmp_path, limits=limits, workers=workers)
+    workers.slots.close()
+    check_world(names(store), outcome, contents)
+    assert workers.free_slots == 1
+
+
+async def test_a_bad_entry_does_not_stop_the_others(tmp_path: Path) -> None:
+    contents = make_source(tmp_path)
+    store = MemoryStore()
+    store.put(b"/backups/" + archive_name("small"), b"theirs")
+    outcome = await run_pipeline(store, tmp_path)
+    assert (outcome.of("small"), outcome.of("large"), outcome.of("file")) == ("Failed", "Committed", "Committed")
+    assert outcome.report.exit_code is ExitCode.INCOMPLETE
+    assert names(store).pop(archive_name("small")) == b"theirs"
+    assert len(store.files) == 2 * len(contents) - 1
+
+
+async def test_a_name_known_to_be_taken_costs_no_upload(tmp_path: Path) -> None:
+    make_source(tmp_path)
+    store = MemoryStore()
+    taken = frozenset({archive_name("large"), archive_name("file"), archive_name("small")})
+    outcome = await run_pipeline(store, tmp_path, taken=taken)
+    assert [type(failed.error) for failed in outcome.report.failed] == [RemoteExists] * 3
+    assert store.requests.count("create") == 2
+
+
+async def test_sockets_are_skipped_and_said_so(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), MemoryStore()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    outcome = await run_pipeline(store, tmp_path)
+    assert len(outcome.happened(EntrySkipped)) == 1
+    check_world(names(store), outcome, contents)
+
+
+class Liar(MemoryStore):
+    """The first `lies` digests are those of other bytes."""
+
+    def __init__(self, lies: int) -> None:
+        super().__init__()
+        self.lies = lies
+
+    async def digest(self, path: bytes, size: int) -> StoredDigest:
+        stored = await super().digest(path, size)
+        self.lies -= 1
+        return StoredDigest("0" * 32, "liar") if self.lies >= 0 else stored
+
+
+async def test_after_a_mismatch_the_archive_is_made_again(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), Liar(lies=2)
+    outcome = await run_pipeline(store, tmp_path)
+    assert outcome.report.exit_code is ExitCode.COMPLETE
+    assert len(outcome.happened(AttemptFailed)) == 2
+    assert sum(committed.attempts for committed in outcome.report.committed) == len(contents) + 2
+    check_world(names(store), outcome, contents)
+
+
+async def test_after_mismatches_to_the_end_the_entry_has_failed_with_both_values(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), Liar(lies=1000)
+    outcome = await run_pipeline(store, tmp_path)
+    assert len(outcome.report.failed) == len(contents)
+    for failed in outcome.report.failed:
+        assert isinstance(failed.error, DigestMismatch)
+        assert failed.error.stored == "0" * 32
+        assert failed.error.sent != failed.error.stored
+        assert failed.attempts == LIMITS.retries + 1
+    assert store.requests.count("create") == len(contents) * (LIMITS.retries + 1)
+    assert store.files == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_survived"),
+    [(GONE, True), (RemoteFull("full"), False), (LostAnswer(GONE), False), (RemoteError("Failure"), False)],
+    ids=["dropped", "full", "answer lost", "failure"],
+)
+async def test_a_fault_at_any_request_leaves_what_is_promised(tmp_path: Path, fault: Fault, is_survived: bool) -> None:
+    contents = make_source(tmp_path)
+    n = 0
+    while True:
+        store = MemoryStore(faults={ANY: [*[None] * n, fault]})
+        with fail_after(20):
+            outcome = await run_pipeline(store, tmp_path)
+        check_world(names(store), outcome, contents, leftovers=0)
+        if store.unused_faults:
+            break
+        survived = len(outcome.report.committed) == len(contents)
+        assert survived or not is_survived or outcome.report.failed == ()
+        n += 1
+    assert n > 40
+
+
+async def test_two_faults_in_a_row_may_leave_a_temporary_name_that_the_next_run_removes(tmp_path: Path) -> None:
+    contents = make_source(tmp_path)
+    n, leftovers = 0, 0
+    while True:
+        store = MemoryStore(faults={ANY: [*[None] * n, RemoteFull("full"), GONE, GONE, GONE]})
+        with fail_after(20):
+            outcome = await run_pipeline(store, tmp_path)
+        if store.unused_faults == 4:
+            break
+        leftovers += len(outcome.report.leftovers)
+        check_world(names(store), outcome, contents, leftovers=len(outcome.report.leftovers))
+        n += 1
+    assert leftovers > 0
+
+
+class StopAt(MemoryStore):
+    """Asks for the end of the run at the n-th request; requests named in `hanging` give no answer from then on."""
+
+    def __init__(self, stop_at: int, *, hanging: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self._stop_at = stop_at
+        self._hanging = hanging
+        self.stop = Event()
+
+    @asynccontextmanager
+    async def request(self, name: str) -> AsyncIterator[None]:
+        async with super().request(name):
+            if len(self.requests) >= self._stop_at:
+                self.stop.set()
+            if self.stop.is_set() and name in self._hanging:
+                await sleep_forever()
+            yield
+
+
+async def test_stopped_at_any_request_every_entry_has_its_outcome_and_nothing_is_left(tmp_path: Path) -> None:
+    contents = make_source(tmp_path)
+    n, interrupted = 0, 0
+    while True:
+        n += 1
+        store, workers = StopAt(n), InProcessWorkers()
+        with fail_after(5):
+            outcome = await run_pipeline(store, tmp_path, stop=store.stop, workers=workers)
+        workers.slots.close()
+        check_world(names(store), outcome, contents)
+        assert workers.free_slots == workers.slots.count
+        if not store.stop.is_set():
+            break
+        assert workers.is_aborted
+        assert outcome.report.is_interrupted == bool(outcome.report.interrupted)
+        assert (outcome.report.exit_code is ExitCode.INTERRUPTED) == (len(outcome.report.committed) < len(contents))
+        interrupted += len(outcome.report.interrupted)
+    assert interrupted > 40
+
+
+@pytest.mark.parametrize("hanging", ["create", "write", "finish", "digest", "rename", "remove"])
+async def test_a_server_that_gives_no_answer_does_not_hold_up_the_end(tmp_path: Path, hanging: str) -> None:
+    contents, store = make_source(tmp_path), StopAt(9, hanging=frozenset({hanging, "remove"}))
+    with fail_after(5):
+        outcome = await run_pipeline(store, tmp_path, stop=store.stop)
+    assert outcome.report.exit_code is ExitCode.INTERRUPTED
+    assert len(outcome.happened(Stopping)) == 1
+    assert {type(found) for found in outcome.report.outcomes} <= {Interrupted, Committed}
+    check_world(names(store), outcome, contents, leftovers=len(outcome.report.leftovers))
+
+
+async def test_stopped_before_it_began_every_entry_is_interrupted(tmp_path: Path) -> None:
+    contents, store, stop = make_source(tmp_path), MemoryStore(), Event()
+    stop.set()
+    with fail_after(5):
+        outcome = await run_pipeline(store, tmp_path, stop=stop)
+    assert len(outcome.report.interrupted) == len(contents)
+    assert store.files == {}
+
+
+async def test_of_many_entries_those_not_yet_found_are_interrupted_too(tmp_path: Path) -> None:
+    for i in range(500):
+        (tmp_path / f"{i}").touch()
+    store = StopAt(20)
+    with fail_after(5):
+        outcome = await run_pipeline(store, tmp_path, stop=store.stop)
+    assert len(outcome.report.outcomes) == 500
+    assert len({found.entry.name for found in outcome.report.outcomes}) == 500
+
+
+async def test_a_failure_that_stopping_brings_about_is_no_failure_of_the_entry(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), StopAt(6)
+
+    class Dying(InProcessWorkers):
+        """What is under way when the run is stopped fails, as when its processes are ended."""
+
+        async def pack(self, source: bytes, job: bytes, slot: object) -> object:  # type: ignore[override]
+            if self.is_aborted or store.stop.is_set():
+                raise SourceError("the process was ended")
+            return await super().pack(source, job, slot)  # type: ignore[arg-type]
+
+    workers = Dying()
+    outcome = await run_pipeline(store, tmp_path, stop=store.stop, workers=workers, limits=replace(LIMITS, retries=0))
+    workers.slots.close()
+    assert outcome.report.failed == ()
+    check_world(names(store), outcome, contents)
+
+
+async def test_a_source_that_cannot_be_listed_to_its_end_is_reported_and_the_rest_is_backed_up(tmp_path: Path) -> None:
+    contents, store, workers = make_source(tmp_path / "here"), MemoryStore(), InProcessWorkers()
+    transfer = Transfer(
+        store, workers, lambda _: None, base=store.directory, run=RUN, algorithm="md5", checksum_file=False
+    )
+    sources = [Source(tmp_path / "missing", b""), Source(tmp_path / "here", b"")]
+    pipeline = Pipeline(transfer, LIMITS, lambda _: None, frozenset())
+    found = scan_all(sources, "now", Selection())
+    report = await pipeline.run(found, Event(), verifiers=1, on_stop=workers.abort)
+    workers.slots.close()
+    assert [type(error) for error in report.source_errors] == [SourceError]
+    assert (len(report.committed), report.exit_code) == (len(contents), ExitCode.INCOMPLETE)
+
+
+async def test_a_file_that_cannot_be_read_costs_no_other_file(tmp_path: Path) -> None:
+    contents, store = make_source(tmp_path), MemoryStore()
+    (tmp_path / "small" / "a").unlink()
+    os.mkfifo(tmp_path / "small" / "fifo")
+    del contents["small"]["small/a"]
+    outcome = await run_pipeline(store, tmp_path)
+    check_world(names(store), outcome, contents)
+
+
+async def test_on_a_real_protocol_a_spoiled_archive_is_made_again(tmp_path: Path) -> None:
+    contents = make_source(tmp_path / "source")
+    async with (
+        embedded_server(tmp_path, BitFlip(5000)) as server,
+        opened(server.destination(b"/d"), server.ssh()) as store,
+    ):
+        outcome = await run_pipeline(store, tmp_path / "source", base=b"/d")
+    assert outcome.report.exit_code is ExitCode.COMPLETE
+    assert len(outcome.happened(AttemptFailed)) == 1
+    check_world(DiskWorld(tmp_path / "root" / "d").files(), outcome, contents)
+
+
+async def test_on_a_real_protocol_a_command_that_lies_commits_nothing(tmp_path: Path) -> None:
+    contents = make_source(tmp_path / "source")
+    async with (
+        embedded_server(tmp_path, LyingDigest()) as server,
+        opened(server.destination(b"/d"), server.ssh()) as store,
+    ):
+        outcome = await run_pipeline(store, tmp_path / "source", base=b"/d")
+    assert {type(failed.error) for failed in outcome.report.failed} == {DigestMismatch}
+    assert len(outcome.report.failed) == len(contents)
+    assert DiskWorld(tmp_path / "root" / "d").files() == {}
+
+
+@pytest.mark.parametrize("fault", [Hang, RenameHangs])
+async def test_on_a_real_protocol_a_run_against_a_silent_server_ends_soon(
+    tmp_path: Path, fault: type[Hang | RenameHangs]
+) -> None:
+    contents = make_source(tmp_path / "source")
+    planned = Hang(after=20) if fault is Hang else RenameHangs()
+    stop = Event()
+
+    async def stop_when_it_hangs() -> None:
+        await planned.has_fired.wait()
+        stop.set()
+
+    async with (
+        embedded_server(tmp_path, planned) as server,
+        opened(server.destination(b"/d"), server.ssh()) as store,
+        create_task_group() as tasks,
+    ):
+        tasks.start_soon(stop_when_it_hangs)
+        with fail_after(20):
+            outcome = await run_pipeline(store, tmp_path / "source", base=b"/d", stop=stop)
+    assert outcome.report.exit_code is ExitCode.INTERRUPTED
+    assert not any(isinstance(found, Failed) for found in outcome.report.outcomes)
+    files = DiskWorld(tmp_path / "root" / "d").files()
+    check_world(files, outcome, contents, leftovers=len(outcome.report.leftovers))

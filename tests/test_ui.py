@@ -1,0 +1,167 @@
+"""Names, sizes and lines as people see them; progress on a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from async_backup.archive.member import Problem, ProblemKind
+from async_backup.errors import ConnectionDropped, DigestMismatch, ExitCode, RemoteFull
+from async_backup.events import (
+    AttemptFailed,
+    Connected,
+    EntryEnded,
+    EntryFound,
+    EntryStarted,
+    EntryUploaded,
+    Event,
+    FileProblem,
+    RunEnded,
+    SegmentPacked,
+    SegmentSent,
+)
+from async_backup.model import Committed, Entry, Failed, Interrupted, Problems, Report
+from async_backup.remote.base import StoredDigest
+from async_backup.ui.bars import Bars
+from async_backup.ui.json_lines import JsonPrinter
+from async_backup.ui.plain import QUIET, PlainPrinter
+from async_backup.ui.summary import summary
+from async_backup.ui.text import counted, duration, shown, size
+
+ENTRY = Entry(Path("/data"), b"[red]docs", b"", b"[red]docs-now.tar.gz")
+COMMITTED = Committed(ENTRY, 1000, 5000, 3, "aa", StoredDigest("aa", "md5sum"), Problems())
+MISMATCH = DigestMismatch("docs", sent="aa", stored="bb")
+EVENTS: list[Event] = [
+    Connected("nas", b"/backups", "md5sum", ""),
+    EntryFound(ENTRY),
+    EntryStarted(ENTRY, 1),
+    SegmentPacked(ENTRY, 5000, 1000),
+    SegmentSent(ENTRY, 1000),
+    EntryUploaded(ENTRY, 1000, "aa"),
+    AttemptFailed(ENTRY, MISMATCH, 1),
+    EntryStarted(ENTRY, 2),
+    FileProblem(ENTRY, Problem(b"docs/x", ProblemKind.UNREADABLE, "Permission denied")),
+    EntryEnded(COMMITTED),
+    RunEnded(Report((COMMITTED,), seconds=2.0)),
+]
+
+
+@given(st.binary())
+def test_nothing_that_a_file_can_be_called_reaches_the_terminal_raw(name: bytes) -> None:
+    text = shown(name)
+    assert text.isprintable()
+    text.encode()
+
+
+@given(st.binary(max_size=4), st.binary(max_size=4))
+def test_names_of_one_kind_stay_apart(one: bytes, other: bytes) -> None:
+    if b"\\" not in one + other and one != other:
+        assert shown(one) != shown(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(b"plain", "plain"), (b"a\nb", "a\\nb"), (b"\x1b[1m", "\\x1b[1m"), (b"caf\xe9", "caf\\xe9"), ("ü".encode(), "ü")],
+)
+def test_a_name_is_shown_as_it_is_where_that_is_safe(name: bytes, text: str) -> None:
+    assert shown(name) == text
+
+
+def test_amounts_read_as_people_write_them() -> None:
+    assert [size(0), size(1023), size(1536), size(5 << 40)] == ["0 B", "1023 B", "1.5 KiB", "5.0 TiB"]
+    assert [duration(4.21), duration(192), duration(7500)] == ["4.2 s", "3 min 12 s", "2 h 05 min"]
+    assert [counted(1, "entry", "entries"), counted(2, "entry", "entries")] == ["1 entry", "2 entries"]
+
+
+def printed(events: list[Event], verbosity: int = 0) -> tuple[list[str], list[str]]:
+    out: list[str] = []
+    err: list[str] = []
+    printer = PlainPrinter("me@nas:/backups", out.append, err.append, verbosity)
+    for event in events:
+        printer(event)
+    return out, err
+
+
+def test_a_mismatch_shows_both_values_and_that_the_file_was_removed() -> None:
+    _, err = printed([AttemptFailed(ENTRY, MISMATCH, 1)])
+    assert err[:4] == [
+        "hash values of [red]docs-now.tar.gz do not match",
+        "  before upload: aa",
+        "  after upload:  bb",
+        "  the remote file was removed",
+    ]
+
+
+def test_a_failed_entry_is_named_with_its_reason() -> None:
+    _, err = printed([EntryEnded(Failed(ENTRY, RemoteFull("nas: full")))])
+    assert err == ["NOT BACKED UP: /data/[red]docs: nas: full"]
+
+
+def test_quiet_prints_trouble_only() -> None:
+    out, err = printed(EVENTS, QUIET)
+    assert out == []
+    assert any("Permission denied" in line for line in err)
+
+
+def test_the_summary_names_what_is_not_safe() -> None:
+    lost = Problems().plus(Problem(b"x", ProblemKind.VANISHED, "gone"))
+    partial = Committed(ENTRY, 1, 1, 1, "aa", StoredDigest("aa", "md5sum"), lost)
+    report = Report((partial, Failed(ENTRY, ConnectionDropped("lost")), Interrupted(ENTRY)), is_interrupted=True)
+    lines = summary(report)
+    assert lines[0].startswith("interrupted: 1 of 3 entries committed")
+    assert "1 entry was NOT backed up:" in lines
+    assert "1 entry was not committed" in lines
+    assert any("1 file was not backed up as asked" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (Report((COMMITTED,)), ExitCode.COMPLETE),
+        (Report(()), ExitCode.COMPLETE),
+        (Report((COMMITTED, Failed(ENTRY, ConnectionDropped("lost")))), ExitCode.INCOMPLETE),
+        (Report((COMMITTED,), (ConnectionDropped("source"),)), ExitCode.INCOMPLETE),
+        (Report((COMMITTED,), is_interrupted=True), ExitCode.INTERRUPTED),
+    ],
+)
+def test_a_report_knows_its_exit_code(report: Report, code: ExitCode) -> None:
+    assert report.exit_code is code
+
+
+def test_a_file_that_was_lost_makes_the_run_incomplete_and_a_socket_does_not() -> None:
+    def with_problem(kind: ProblemKind) -> Report:
+        problems = Problems().plus(Problem(b"x", kind, ""))
+        return Report((Committed(ENTRY, 1, 1, 1, "aa", StoredDigest("aa", "md5sum"), problems),))
+
+    assert with_problem(ProblemKind.CHANGED).exit_code is ExitCode.INCOMPLETE
+    assert with_problem(ProblemKind.SKIPPED).exit_code is ExitCode.COMPLETE
+
+
+def test_each_event_is_one_json_object_of_ascii() -> None:
+    lines: list[str] = []
+    printer = JsonPrinter(lines.append)
+    for event in [*EVENTS, EntryFound(Entry(Path("/d"), b"caf\xe9\n", b"", b"caf\xe9\n.tar.gz"))]:
+        printer(event)
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    objects = [json.loads(line) for line in lines]
+    assert objects[6]["error"] == {"error": "DigestMismatch", "message": str(MISMATCH), "sent": "aa", "stored": "bb"}
+    assert os.fsencode(objects[-1]["entry"]["name"]) == b"caf\xe9\n"
+
+
+def test_bars_show_names_as_they_are_and_end_clean() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, highlight=False)
+    with Bars(console) as bars:
+        bars.lines = PlainPrinter("me@nas:/backups", bars.print, bars.trouble)
+        for event in EVENTS:
+            bars(event)
+    text = screen.getvalue()
+    assert "upload completed: /data/[red]docs --> me@nas:/backups/[red]docs-now.tar.gz" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
