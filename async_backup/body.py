@@ -91,8 +91,7 @@ class BodyWriter:
         plan = self._workers.new_plan(os.fsencode(self._entry.source))
         try:
             async with _open_spool() as spool:
-                await self._write_segments(plan, spool, hard_links=hard_links)
-                await self._write_index(spool)
+                await self._write_all(plan, spool, hard_links=hard_links)
         except BaseException:
             with CancelScope(shield=True):
                 await plan.forget()
@@ -102,7 +101,8 @@ class BodyWriter:
                 slot.release()
         return Body(self._size, self._raw_size, self._members, self._digest.hexdigest(), self._problems)
 
-    async def _write_segments(self, plan: Plan, spool: Spool, *, hard_links: bool) -> None:
+    async def _write_all(self, plan: Plan, spool: Spool, *, hard_links: bool) -> None:
+        """The index leaves as soon as the last segment has its place, while segments are still on their way."""
         send, receive = create_memory_object_stream[_Segment](self._workers.slots.count)
         async with task_group() as tasks, receive:
             tasks.start_soon(partial(self._pack_all, plan, send, tasks, hard_links=hard_links))
@@ -110,6 +110,7 @@ class BodyWriter:
                 packed = await segment.packed()
                 await self._place(segment.slot, packed, tasks)
                 await self._add_to_index(packed, spool)
+            await self._write_index(spool)
 
     async def _pack_all(
         self, plan: Plan, send: MemoryObjectSendStream[_Segment], tasks: TaskGroup, *, hard_links: bool

@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 from async_backup.archive import pack as packing
 from async_backup.archive.plan import Planner, PlanRules
+from async_backup.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("tree", nargs="?", type=Path, default=Path("/usr/share"))
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as every packing process does
     tree = arguments.tree.resolve()
     packed = _segments(tree)
     members, size = sum(part.members for part in packed), sum(part.raw_length for part in packed)

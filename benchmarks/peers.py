@@ -53,18 +53,19 @@ def _ours_command(source: Path, server: Sshd, directory: Path) -> list[str]:
     return [_ours_program(), "run", str(source), "--to", server.destination(directory), *access, "-q"]
 
 
-def pipeline(*compressor: str, suffix: str = ".tar.gz", slow: bool = False) -> Peer:
-    """`tar | compressor | ssh`, two entries at a time over one connection, compared by MD5."""
+def pipeline(*compressor: str, suffix: str = ".tar.gz", slow: bool = False, shared: bool = False) -> Peer:
+    """`tar | compressor | ssh`, two entries at a time, compared by MD5; `shared`: all over one connection."""
     program = compressor[0]
 
     def command(source: Path, server: Sshd, directory: Path) -> list[str]:
         login = [f"{server.user}@{server.host}", str(server.port), str(directory)]
         access = [str(server.key), str(server.known_hosts)]
-        return ["bash", str(PIPELINE), str(source), *login, *access, suffix, *compressor]
+        start = ["env", "SHARED=yes", "bash"] if shared else ["bash"]
+        return [*start, str(PIPELINE), str(source), *login, *access, suffix, *compressor]
 
     return Peer(
-        program,
-        f"tar | {' '.join(compressor)} | ssh, two at a time, one connection",
+        f"{program}-shared" if shared else program,
+        f"tar | {' '.join(compressor)} | ssh, two at a time{', over one connection' if shared else ''}",
         command,
         needs=("bash", "tar", "ssh", "md5sum", program),
         suffix=suffix,
@@ -82,7 +83,9 @@ PEERS = {
     peer.name: peer
     for peer in (
         pipeline("igzip", "-1"),
+        pipeline("igzip", "-1", shared=True),
         pipeline("zstd", "-1", suffix=".tar.zst"),
+        pipeline("zstd", "-1", suffix=".tar.zst", shared=True),
         pipeline("pigz", "-1"),
         pipeline("gzip", "-6", slow=True),
         Peer("script", "tarfile, paramiko put, md5sum, one after another", _script_command, slow=True),
@@ -92,7 +95,8 @@ PEERS = {
 
 def versions(names: Sequence[str]) -> dict[str, str]:
     """What the named peers and everything they have in common report about themselves."""
-    programs = {name: [name, "--version"] for name in names if name in PEERS and PEERS[name].needs}
+    tools = {name.removesuffix("-shared") for name in names if name in PEERS and PEERS[name].needs}
+    programs = {name: [name, "--version"] for name in sorted(tools)}
     commands = {"tar": ["tar", "--version"], "md5sum": ["md5sum", "--version"], "ssh": ["ssh", "-V"], **programs}
     found = {name: _first_line(command) for name, command in commands.items()}
     found["sshd"] = _first_line([str(find_sshd()), "-V"])

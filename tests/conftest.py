@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from async_backup.remote import retry
-from tests.sshd import find_sshd, running_sshd
+from tests.sshd import find_sshd
+from tests.stores import calm_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """A real OpenSSH server; without one on this machine the test is skipped, but never on CI."""
     need_sshd()
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as running:
+    with calm_sshd(tmp_path_factory.mktemp("sshd")) as running:
         yield running
 
 

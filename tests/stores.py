@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from anyio import move_on_after
@@ -13,9 +13,10 @@ from async_backup.config import Destination, Limits, SshSettings, Verify
 from async_backup.remote.naming import RunId
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.remote.store import open_store
+from tests.sshd import running_sshd
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from async_backup.remote.ssh.connection import Connection
@@ -37,6 +38,15 @@ async def opened(
 ) -> AsyncIterator[SftpStore]:
     async with open_store(destination, ssh, limits, algorithm=algorithm, verify=verify, run=RUN) as store:
         yield store
+
+
+@contextmanager
+def calm_sshd(base: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
+    """A real server whose shells run no start-up files of this account: those may take long, or leave locks behind."""
+    home = base / "home"
+    home.mkdir(parents=True)
+    with running_sshd(base / "sshd", options=[*options, f'SetEnv "HOME={home}"']) as server:
+        yield server
 
 
 def on_sshd(server: Sshd, directory: Path, *, port: int | None = None) -> Destination:

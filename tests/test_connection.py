@@ -17,8 +17,7 @@ from async_backup.remote.ssh.watch import Watch
 from tests.conftest import need_sshd
 from tests.embedded import CountHandles, Hang, embedded_server
 from tests.proxy import BlackHole, FaultProxy
-from tests.sshd import running_sshd
-from tests.stores import FEW, dialled, login, on_sshd, opened
+from tests.stores import FEW, calm_sshd, dialled, login, on_sshd, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -103,7 +102,7 @@ async def test_a_command_that_prints_too_much_is_an_error(sshd: Sshd) -> None:
 )
 async def test_what_start_up_files_print_does_no_harm(tmp_path: Path, startup: str) -> None:
     need_sshd()
-    with running_sshd(tmp_path / "sshd", options=[f"ForceCommand {startup}; exec sh"]) as server:
+    with calm_sshd(tmp_path, options=[f"ForceCommand {startup}; exec sh"]) as server:
         async with real_shell(server) as shell:
             answer = await shell.run(b"md5sum < /dev/null", 10)
     assert (answer.status, answer.output.strip()) == (
@@ -114,7 +113,7 @@ async def test_what_start_up_files_print_does_no_harm(tmp_path: Path, startup: s
 
 async def test_a_shell_that_has_ended_is_a_lost_one(tmp_path: Path) -> None:
     need_sshd()
-    with running_sshd(tmp_path / "sshd", options=["ForceCommand echo sftp only; exit 1"]) as server:
+    with calm_sshd(tmp_path, options=["ForceCommand echo sftp only; exit 1"]) as server:
         async with real_shell(server) as shell:
             with pytest.raises(ConnectionDropped):
                 await shell.run(b"true", 10)
@@ -123,7 +122,7 @@ async def test_a_shell_that_has_ended_is_a_lost_one(tmp_path: Path) -> None:
 
 async def test_one_session_too_many_is_refused_and_the_others_live_on(tmp_path: Path) -> None:
     need_sshd()
-    with running_sshd(tmp_path / "sshd", options=["MaxSessions 1"]) as server:
+    with calm_sshd(tmp_path, options=["MaxSessions 1"]) as server:
         async with dialled(on_sshd(server, tmp_path), login(server)) as connection:
             channel = await connection.open_channel()
             with pytest.raises(NoSession):
@@ -143,7 +142,7 @@ async def test_one_session_too_many_is_refused_and_the_others_live_on(tmp_path: 
 )
 async def test_a_server_without_sftp_is_told_apart(tmp_path: Path, option: str, words: str) -> None:
     need_sshd()
-    with running_sshd(tmp_path / "sshd", options=[option]) as server:
+    with calm_sshd(tmp_path, options=[option]) as server:
         async with dialled(on_sshd(server, tmp_path), login(server)) as connection:
             with pytest.raises(Unreachable, match=words):
                 await connection.open_channel()

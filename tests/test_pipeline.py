@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from anyio import Event, create_task_group, fail_after, sleep_forever
+from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever
 
+from async_backup import transfer
 from async_backup.archive.selection import Selection
 from async_backup.errors import (
     ConnectionDropped,
@@ -20,6 +21,7 @@ from async_backup.errors import (
     RemoteExists,
     RemoteFull,
     SourceError,
+    WorkerDied,
 )
 from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, Stopping
 from async_backup.model import Committed, Failed, Interrupted
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.remote.memory import Fault
+    from async_backup.worker_process import PackedSlot
+    from async_backup.workers import Slot
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +49,10 @@ GONE = ConnectionDropped("gone")
 
 def names(store: MemoryStore) -> dict[bytes, bytes]:
     return {os.path.basename(path): content for path, content in store.files.items()}
+
+
+def times(directory: Path) -> dict[str, int]:
+    return {str(path): path.lstat().st_mtime_ns for path in directory.rglob("*")}
 
 
 async def test_every_entry_is_committed_whole(tmp_path: Path) -> None:
@@ -57,10 +65,10 @@ async def test_every_entry_is_committed_whole(tmp_path: Path) -> None:
 
 async def test_every_outcome_is_one_event_and_the_source_is_only_read(tmp_path: Path) -> None:
     contents, store = make_source(tmp_path), MemoryStore()
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    before = times(tmp_path)
     outcome = await run_pipeline(store, tmp_path)
     assert len(outcome.happened(EntryFound)) == len(outcome.happened(EntryEnded)) == len(contents)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert times(tmp_path) == before
 
 
 async def test_one_worker_one_slot_too_few_and_a_short_queue_are_enough(tmp_path: Path) -> None:
@@ -148,7 +156,7 @@ async def test_a_fault_at_any_request_leaves_what_is_promised(tmp_path: Path, fa
         store = MemoryStore(faults={ANY: [*[None] * n, fault]})
         with fail_after(20):
             outcome = await run_pipeline(store, tmp_path)
-        check_world(names(store), outcome, contents, leftovers=0)
+        check_world(names(store), outcome, contents, leftovers=isinstance(fault, LostAnswer))
         if store.unused_faults:
             break
         survived = len(outcome.report.committed) == len(contents)
@@ -212,7 +220,11 @@ async def test_stopped_at_any_request_every_entry_has_its_outcome_and_nothing_is
 
 
 @pytest.mark.parametrize("hanging", ["create", "write", "finish", "digest", "rename", "remove"])
-async def test_a_server_that_gives_no_answer_does_not_hold_up_the_end(tmp_path: Path, hanging: str) -> None:
+async def test_a_server_that_gives_no_answer_does_not_hold_up_the_end(
+    tmp_path: Path, hanging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if hanging != "rename":  # which takes the longest, and is enough to see that the real values keep the promise
+        monkeypatch.setattr(transfer, "CLEANUP_GRACE", 0.2)
     contents, store = make_source(tmp_path), StopAt(9, hanging=frozenset({hanging, "remove"}))
     with fail_after(5):
         outcome = await run_pipeline(store, tmp_path, stop=store.stop)
@@ -241,31 +253,39 @@ async def test_of_many_entries_those_not_yet_found_are_interrupted_too(tmp_path:
     assert len({found.entry.name for found in outcome.report.outcomes}) == 500
 
 
+class Dying(InProcessWorkers):
+    """Asks for the end of the run at the first segment, which then fails as when its process is ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop = Event()
+        self._aborted = Event()
+
+    async def pack(self, source: bytes, job: bytes, slot: Slot) -> PackedSlot:
+        with CancelScope(shield=True):  # as the wait for a real process is
+            self.stop.set()
+            await self._aborted.wait()
+        raise WorkerDied("the process was ended")
+
+    def abort(self) -> None:
+        self._aborted.set()
+
+
 async def test_a_failure_that_stopping_brings_about_is_no_failure_of_the_entry(tmp_path: Path) -> None:
-    contents, store = make_source(tmp_path), StopAt(6)
-
-    class Dying(InProcessWorkers):
-        """What is under way when the run is stopped fails, as when its processes are ended."""
-
-        async def pack(self, source: bytes, job: bytes, slot: object) -> object:  # type: ignore[override]
-            if self.is_aborted or store.stop.is_set():
-                raise SourceError("the process was ended")
-            return await super().pack(source, job, slot)  # type: ignore[arg-type]
-
-    workers = Dying()
-    outcome = await run_pipeline(store, tmp_path, stop=store.stop, workers=workers, limits=replace(LIMITS, retries=0))
+    contents, store, workers = make_source(tmp_path), MemoryStore(), Dying()
+    limits = replace(LIMITS, retries=0)
+    outcome = await run_pipeline(store, tmp_path, stop=workers.stop, workers=workers, limits=limits)
     workers.slots.close()
+    assert outcome.of("large") == "Interrupted"
     assert outcome.report.failed == ()
     check_world(names(store), outcome, contents)
 
 
 async def test_a_source_that_cannot_be_listed_to_its_end_is_reported_and_the_rest_is_backed_up(tmp_path: Path) -> None:
     contents, store, workers = make_source(tmp_path / "here"), MemoryStore(), InProcessWorkers()
-    transfer = Transfer(
-        store, workers, lambda _: None, base=store.directory, run=RUN, algorithm="md5", checksum_file=False
-    )
+    into = Transfer(store, workers, lambda _: None, base=store.directory, run=RUN, algorithm="md5", checksum_file=False)
     sources = [Source(tmp_path / "missing", b""), Source(tmp_path / "here", b"")]
-    pipeline = Pipeline(transfer, LIMITS, lambda _: None, frozenset())
+    pipeline = Pipeline(into, LIMITS, lambda _: None, frozenset())
     found = scan_all(sources, "now", Selection())
     report = await pipeline.run(found, Event(), verifiers=1, on_stop=workers.abort)
     workers.slots.close()

@@ -21,10 +21,9 @@ from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, RemoteError, Unreachable
 from async_backup.remote.ssh import watch
 from tests.conftest import need_sshd
-from tests.embedded import CountShells, SlowDigest, embedded_server
+from tests.embedded import CountShells, Hang, SlowDigest, embedded_server
 from tests.proxy import BlackHole, Cut, FaultProxy, Refuse
-from tests.sshd import running_sshd
-from tests.stores import FEW, DiskWorld, login, on_sshd, opened
+from tests.stores import FEW, DiskWorld, calm_sshd, login, on_sshd, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -79,7 +78,7 @@ async def use(store: SftpStore, directory: Path) -> None:
 async def special(base: Path, *options: str, limits: Limits = FEW, timeout: float = 5) -> AsyncIterator[SftpStore]:
     """A store on an OpenSSH server of its own, whose directory is `base`/sshd/backups."""
     need_sshd()
-    with running_sshd(base / "sshd", options=options) as server, fail_after(60):
+    with calm_sshd(base, options=options) as server, fail_after(60):
         async with opened(on_sshd(server, server.directory), login(server, timeout), limits) as store:
             yield store
 
@@ -121,7 +120,7 @@ def strict_directory() -> Iterator[Path]:
 async def test_sftp_in_a_chroot_is_read_back(tmp_path: Path, strict_directory: Path) -> None:
     need_sshd()
     (strict_directory / "inside").mkdir()
-    with running_sshd(tmp_path / "sshd", options=[f"ChrootDirectory {strict_directory}"]) as server:
+    with calm_sshd(tmp_path, options=[f"ChrootDirectory {strict_directory}"]) as server:
         destination = replace(on_sshd(server, Path("/inside")))
         async with opened(destination, login(server)) as store:
             assert (store.verification, store.directory) == ("readback", b"/inside")
@@ -139,7 +138,7 @@ def sessions(server: Sshd) -> list[psutil.Process]:
 @pytest.fixture
 def own_sshd(tmp_path: Path) -> Iterator[Sshd]:
     need_sshd()
-    with running_sshd(tmp_path / "sshd", options=["Subsystem sftp internal-sftp"]) as server:
+    with calm_sshd(tmp_path, options=["Subsystem sftp internal-sftp"]) as server:
         yield server
 
 
@@ -157,7 +156,7 @@ async def test_channels_whose_server_process_was_killed_are_replaced(own_sshd: S
 @pytest.mark.parametrize("options", [[], ["MaxSessions 1"]], ids=["", "MaxSessions 1"])
 async def test_channels_whose_server_process_was_stopped_are_replaced(tmp_path: Path, options: list[str]) -> None:
     need_sshd()
-    with running_sshd(tmp_path / "sshd", options=options) as server:
+    with calm_sshd(tmp_path, options=options) as server:
         async with opened(on_sshd(server, server.directory), login(server, timeout=1), ONE) as store:
             stopped = sessions(server)
             for process in stopped:
@@ -180,17 +179,42 @@ async def test_a_connection_cut_in_the_middle_is_replaced_and_its_bytes_sent_aga
     assert proxy.connections == 3
 
 
-async def test_when_all_connections_fall_silent_new_ones_take_over(sshd: Sshd, tmp_path: Path) -> None:
-    limits = replace(FEW, connections=3, retries=2)
+async def test_when_connections_fall_silent_new_ones_take_over(sshd: Sshd, tmp_path: Path) -> None:
+    limits = replace(FEW, connections=2, retries=8)
     async with FaultProxy(sshd.port) as proxy:
         destination = on_sshd(sshd, tmp_path, port=proxy.port)
-        async with opened(destination, login(sshd, timeout=1), limits) as store:
-            await until(lambda: len(store._pool.usable_channels()) == 6)
+        async with opened(destination, login(sshd, timeout=0.5), limits) as store:
+            await until(lambda: len(store._pool.usable_channels()) == 4)
+            silent = [link.connection for link in store._pool._links]
             proxy.fault = BlackHole()
             async with create_task_group() as tasks:
                 tasks.start_soon(put, store, os.fsencode(tmp_path) + b"/a")
-                await until(lambda: proxy.fired > 0)
+                await until(lambda: not any(connection.is_usable for connection in silent))
                 proxy.fault = None
+    assert DiskWorld(tmp_path).files() == {b"a": CONTENT}
+
+
+async def test_a_connection_is_given_up_when_all_its_channels_are_silent(tmp_path: Path) -> None:
+    async with (
+        embedded_server(tmp_path, Hang(after=4)) as server,
+        opened(server.destination(), server.ssh(timeout=0.5), replace(ONE, retries=0)) as store,
+    ):
+        (link,) = store._pool._links
+        with pytest.raises(ConnectionDropped, match="no answer"):
+            await store.create(b"/a")
+        assert not link.connection.is_usable
+        assert await store.entries(b"/") == []
+
+
+async def test_a_server_that_hangs_up_on_the_first_call_is_called_again(sshd: Sshd, tmp_path: Path) -> None:
+    async def relent() -> None:
+        await until(lambda: proxy.fired > 0)
+        proxy.fault = None
+
+    async with FaultProxy(sshd.port, fault=Refuse()) as proxy, create_task_group() as tasks:
+        tasks.start_soon(relent)
+        async with opened(on_sshd(sshd, tmp_path, port=proxy.port), login(sshd)) as store:
+            await put(store, os.fsencode(tmp_path) + b"/a")
     assert DiskWorld(tmp_path).files() == {b"a": CONTENT}
 
 
@@ -226,7 +250,8 @@ async def test_when_no_connection_is_left_everybody_is_told_why(sshd: Sshd, tmp_
                 async with create_task_group() as tasks:
                     for _ in range(5):
                         tasks.start_soon(ask, store)
-    assert [type(error) for error in errors] == [Unreachable] * 5
+    assert all(isinstance(error, Unreachable) for error in errors)
+    assert len(errors) == 5
     assert len({id(error) for error in errors}) == 5
     assert all("closed the connection" in str(error) for error in errors)
 

@@ -157,7 +157,8 @@ class _Segment:
         else:
             data = self._read_piece(path, directory, piece)
         end = padding(piece.file.meta.size) if piece.offset + piece.length == piece.file.meta.size else b""
-        self._parts += (data, bytes(piece.length - len(data)), end)
+        # A single part is not copied when they are joined, and most pieces are whole.
+        self._parts += [part for part in (data, bytes(piece.length - len(data)), end) if part]
         self._records.append(piece_record(path, piece.file.meta, piece.offset, piece.length))
 
     def _read_piece(self, path: bytes, directory: int, piece: Piece) -> bytes:

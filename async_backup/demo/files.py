@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import asyncssh
@@ -136,5 +135,4 @@ def _listed(path: bytes) -> list[asyncssh.SFTPName]:
     with os.scandir(path) as entries:
         names = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     own = [(name, os.lstat(os.path.join(path, name))) for name in (b".", b"..")]
-    attributes = partial(asyncssh.SFTPAttrs.from_local)
-    return [asyncssh.SFTPName(name, attrs=attributes(status)) for name, status in own + names]
+    return [asyncssh.SFTPName(name, attrs=asyncssh.SFTPAttrs.from_local(status)) for name, status in own + names]

@@ -34,7 +34,7 @@ class MemoryStore:
     """A `RemoteStore` in memory.
 
     `faults` are scripts by request ("create", "write", "finish", "digest", "rename", "remove", "make_directory",
-    "entries", "sync_directory", or ANY): the n-th request raises the n-th error before it does anything, and does
+    "entries", or ANY): the n-th request raises the n-th error before it does anything, and does
     what it should where there is None or nothing.
     """
 

@@ -7,7 +7,7 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import CancelScope, to_thread
+from anyio import move_on_after, to_thread
 
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError, RemoteExists, RemoteNotFound
@@ -35,6 +35,7 @@ _T = TypeVar("_T")
 
 _READS_AT_ONCE = 16
 _PROBE_SIZE = 4096
+_CLOSING_GRACE = 1.0
 READBACK = "readback"
 
 
@@ -215,7 +216,7 @@ async def _open_for_reading(channel: Channel, path: bytes) -> AsyncIterator[Hand
     try:
         yield handle
     finally:
-        with CancelScope(shield=True), suppress(RemoteError):
+        with move_on_after(_CLOSING_GRACE, shield=True), suppress(RemoteError):
             await handle.close()
 
 

@@ -11,10 +11,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import asyncssh
-from anyio import CancelScope, Semaphore, move_on_after
+from anyio import CancelScope, Semaphore, get_cancelled_exc_class, move_on_after
 
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
 from async_backup.remote.base import RemoteEntry
+from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, translated
 from async_backup.remote.ssh.watch import Watch
@@ -90,16 +91,18 @@ class Channel:
         raise ConnectionDropped(f"{host}: {doing}: no answer for {self.connection.timeout:g} seconds")
 
     async def open(self, path: bytes, flags: OpenFlags) -> Handle:
-        """Open a file; a new one may be read by its owner only.
-
-        Always waits for the answer, so that no handle leaks on the server.
-        """
+        """Open a file; a new one may be read by its owner only."""
         attributes = asyncssh.SFTPAttrs(permissions=0o600) if flags is OpenFlags.CREATE else asyncssh.SFTPAttrs()
-        with CancelScope(shield=True):
-            file = await self.request(
-                _about("opening", path),
-                lambda: self._sftp.open(path, int(flags), attributes, encoding=None, block_size=0),
+        try:
+            file = await settled(
+                lambda: self.request(
+                    _about("opening", path),
+                    lambda: self._sftp.open(path, int(flags), attributes, encoding=None, block_size=0),
+                )
             )
+        except get_cancelled_exc_class():
+            self.discard()  # or the server would keep open what nobody will ever close
+            raise
         return Handle(file, self, path)
 
     async def make_directory(self, path: bytes) -> None:

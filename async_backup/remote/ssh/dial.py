@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncssh
-from anyio import move_on_after, to_thread
+from anyio import move_on_after, sleep, to_thread
 
-from async_backup.errors import HostKeyError, SettingsError
+from async_backup.errors import HostKeyError, SettingsError, Unreachable
+from async_backup.remote.retry import pause_before
 from async_backup.remote.ssh.connection import Connection
 from async_backup.remote.ssh.keys import KnownHosts, known_hosts_files, load_keys
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, connect_error
@@ -22,6 +23,11 @@ _CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 _LOGIN_TIMEOUT = 30
 _KEEP_ALIVE = 15
 _KEEP_ALIVE_COUNT = 3
+_CALLS_AGAIN = 2
+
+
+class _HungUp(Unreachable):
+    """The server closed a new connection."""
 
 
 class Dialer:
@@ -63,14 +69,27 @@ class Dialer:
         return cls(options, known_hosts, settings.timeout)
 
     async def dial(self) -> Connection:
-        """A new connection with its host key checked; raises Unreachable, HostKeyError or AuthenticationError."""
+        """A new connection with its host key checked; raises Unreachable, HostKeyError or AuthenticationError.
+
+        A server that hangs up at once, as one does that has too many logins under way, is called again.
+        """
+        for attempt in range(_CALLS_AGAIN):
+            try:
+                return await self._dial_once()
+            except _HungUp:
+                await sleep(pause_before(attempt))
+        return await self._dial_once()
+
+    async def _dial_once(self) -> Connection:
         try:
             connection = await asyncssh.connect(self.host, self._port, options=self._options, config=None)
         except asyncssh.HostKeyNotVerifiable as error:
             raise await self._host_key_error() from error
-        except REQUEST_ERRORS as error:
-            if isinstance(error, ConnectionResetError | asyncssh.ConnectionLost) and await self._has_other_key():
+        except (ConnectionResetError, asyncssh.ConnectionLost) as error:
+            if await self._has_other_key():
                 raise await self._host_key_error() from error
+            raise _HungUp(str(connect_error(error, self.host, self._port))) from error
+        except REQUEST_ERRORS as error:
             raise connect_error(error, self.host, self._port) from error
         return Connection(connection, self.host, self._timeout)
 
