@@ -86,7 +86,7 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
 @asynccontextmanager
 async def _opened(settings: Settings, run: RunId) -> AsyncIterator[tuple[SftpStore, Workers]]:
     """Store and workers; the processes start while the connection is made."""
-    rules = PackingRules(settings.limits.segment_size, settings.level, settings.selection)
+    rules = PackingRules(settings.limits.segment_size, settings.level, settings.selection, settings.hash)
     limits = settings.limits
     async with open_workers(limits.processes, limits.slots, rules) as workers:
         store = open_store(

@@ -6,7 +6,6 @@ import hashlib
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from aiofiles import tempfile
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from async_backup.events import Listener
     from async_backup.model import Entry
     from async_backup.remote.base import RemoteFile
-    from async_backup.worker_process import PackedSlot
+    from async_backup.worker_process import PackedSlot, PlanPart, WholeArchive
     from async_backup.workers import Plan, Slot, Workers
 
 INDEX_IN_MEMORY = 4 << 20
@@ -90,8 +89,14 @@ class BodyWriter:
         """
         plan = self._workers.new_plan(os.fsencode(self._entry.source))
         try:
+            slot = await self._acquire()
+            part = await plan.begin(self._entry.name, slot, hard_links=hard_links)
+            self._note(part.problems)
+            if part.whole is not None:
+                return await self._write_whole(slot, part.whole)
             async with _open_spool() as spool:
-                await self._write_all(plan, spool, hard_links=hard_links)
+                await self._write_segments(plan, part, slot, spool)
+            return Body(self._size, self._raw_size, self._members, self._digest.hexdigest(), self._problems)
         except BaseException:
             with CancelScope(shield=True):
                 await plan.forget()
@@ -99,13 +104,20 @@ class BodyWriter:
         finally:
             for slot in self._slots:
                 slot.release()
-        return Body(self._size, self._raw_size, self._members, self._digest.hexdigest(), self._problems)
 
-    async def _write_all(self, plan: Plan, spool: Spool, *, hard_links: bool) -> None:
+    async def _write_whole(self, slot: Slot, whole: WholeArchive) -> Body:
+        """An archive of one segment has come ready from the packing process, with its digest."""
+        self._check(whole)
+        self._listener(SegmentPacked(self._entry, whole.raw_length, whole.length))
+        await self._file.write(0, slot.data(whole.length))
+        self._listener(SegmentSent(self._entry, whole.length))
+        return Body(whole.length, whole.raw_length, whole.members, whole.digest, self._problems)
+
+    async def _write_segments(self, plan: Plan, part: PlanPart, slot: Slot, spool: Spool) -> None:
         """The index leaves as soon as the last segment has its place, while segments are still on their way."""
         send, receive = create_memory_object_stream[_Segment](self._workers.slots.count)
         async with task_group() as tasks, receive:
-            tasks.start_soon(partial(self._pack_all, plan, send, tasks, hard_links=hard_links))
+            tasks.start_soon(self._pack_all, plan, part, slot, send, tasks)
             async for segment in receive:
                 packed = await segment.packed()
                 await self._place(segment.slot, packed, tasks)
@@ -113,25 +125,20 @@ class BodyWriter:
             await self._write_index(spool)
 
     async def _pack_all(
-        self, plan: Plan, send: MemoryObjectSendStream[_Segment], tasks: TaskGroup, *, hard_links: bool
+        self, plan: Plan, part: PlanPart, slot: Slot, send: MemoryObjectSendStream[_Segment], tasks: TaskGroup
     ) -> None:
         """Have segments packed as slots become free; they are handed on in the order of the archive."""
+        unused = [slot]
         async with send:
-            first = _Segment(await self._acquire())
-            part = await plan.begin(self._entry.name, first.slot, hard_links=hard_links)
-            if part.packed is not None:
-                first.fill(part.packed)
-                await send.send(first)
-            unused = [first]
             while True:
-                self._note(part.problems)
                 for job in part.jobs:
-                    segment = unused.pop() if unused else _Segment(await self._acquire())
+                    segment = _Segment(unused.pop() if unused else await self._acquire())
                     await send.send(segment)
                     tasks.start_soon(self._pack, plan.source, job, segment)
                 if part.is_complete:
                     return
                 part = await plan.go_on()
+                self._note(part.problems)
 
     async def _acquire(self) -> Slot:
         slot = await self._workers.slots.acquire()
@@ -147,9 +154,7 @@ class BodyWriter:
 
     async def _place(self, slot: Slot, packed: PackedSlot, tasks: TaskGroup) -> None:
         """Give a segment its offset, hash it, and have it sent meanwhile."""
-        self._note(packed.problems)
-        if packed.lost_leader:
-            raise SourceMoved("a file with several names changed while it was read")
+        self._check(packed)
         data = slot.data(packed.length)
         hashed = Event()
         tasks.start_soon(self._send, slot, self._size, data, hashed)
@@ -178,6 +183,11 @@ class BodyWriter:
             await self._file.write(self._size, part)
             self._listener(SegmentSent(self._entry, len(part)))
             self._size += len(part)
+
+    def _check(self, packed: PackedSlot | WholeArchive) -> None:
+        self._note(packed.problems)
+        if packed.lost_leader:
+            raise SourceMoved("a file with several names changed while it was read")
 
     def _note(self, problems: list[Problem]) -> None:
         """Report problems; the pieces of a large file say the same one after another, which counts once."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from anyio import create_task_group
+from anyio import Lock, create_task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from anyio.abc import TaskGroup
 
@@ -32,6 +32,27 @@ async def task_group() -> AsyncIterator[TaskGroup]:
     with single_error():
         async with create_task_group() as tasks:
             yield tasks
+
+
+class SharedRun:
+    """An operation that serves all who asked for it before it began: for what is slow and the same for everybody."""
+
+    def __init__(self, run: Callable[[], Awaitable[None]]) -> None:
+        self._run = run
+        self._turn = Lock(fast_acquire=True)
+        self._asked = 0
+        self._served = 0
+
+    async def join(self) -> None:
+        """Return after a run that began after this call; raises what that raises for whoever started it."""
+        self._asked += 1
+        mine = self._asked
+        async with self._turn:
+            if self._served >= mine:
+                return
+            asked = self._asked
+            await self._run()
+            self._served = asked
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

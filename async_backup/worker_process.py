@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import signal
@@ -12,7 +13,8 @@ from mmap import mmap
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from async_backup.archive.pack import pack
+from async_backup.archive.index import IndexWriter, Segment
+from async_backup.archive.pack import Packed, pack
 from async_backup.archive.plan import Planner, PlanRules
 from async_backup.heap import keep_freed_memory
 
@@ -48,6 +50,7 @@ class PackingRules:
     segment_size: int
     level: int
     selection: Selection
+    algorithm: str
 
 
 class PackedSlot(NamedTuple):
@@ -62,16 +65,27 @@ class PackedSlot(NamedTuple):
     lost_leader: bool
 
 
+class WholeArchive(NamedTuple):
+    """An archive of one segment, with index and footer and hashed, whose bytes stand at the start of its slot."""
+
+    length: int
+    raw_length: int
+    members: int
+    digest: str
+    problems: list[Problem]
+    lost_leader: bool
+
+
 class PlanPart(NamedTuple):
     """The next segments of a plan, pickled for whichever process packs them.
 
-    `packed` holds the only segment of an archive where the whole plan was one: then it is ready already.
+    An archive of one segment has no jobs: it is ready already, as `whole`.
     """
 
     jobs: list[bytes]
     is_complete: bool
     problems: list[Problem]
-    packed: PackedSlot | None = None
+    whole: WholeArchive | None = None
 
 
 class PlanLostError(Exception):
@@ -101,7 +115,8 @@ class _Process:
         if len(jobs) > 1:
             return self._part(plan, jobs)
         del self._plans[key]
-        return PlanPart([], is_complete=True, problems=planner.problems, packed=self.pack(source, jobs[0], slot))
+        whole = self._whole(source, jobs[0], slot)
+        return self._part(plan, [] if whole else jobs, is_complete=True)._replace(whole=whole)
 
     def go_on(self, key: int) -> PlanPart:
         plan = self._plans.get(key)
@@ -120,12 +135,30 @@ class _Process:
         return PlanPart([pickle.dumps(job, pickle.HIGHEST_PROTOCOL) for job in jobs], is_complete, problems)
 
     def pack(self, source: bytes, job: Job, slot: int) -> PackedSlot:
-        packed = pack(source, job, segment_size=self._rules.segment_size, level=self._rules.level)
+        packed = self._packed(source, job)
         if len(packed.data) > self._slot_size:
             raise ValueError(f"a segment of {len(packed.data)} bytes does not fit into {self._slot_size}")
-        start = slot * self._slot_size
-        self._slots[start : start + len(packed.data)] = packed.data
+        self._fill(slot, packed.data)
         return PackedSlot(len(packed.data), *packed[1:])
+
+    def _whole(self, source: bytes, job: Job, slot: int) -> WholeArchive | None:
+        """The archive of one segment; None where its index does not fit into the slot beside it."""
+        packed = self._packed(source, job)
+        index, length = IndexWriter(), len(packed.data)
+        full = index.add(Segment(0, length, packed.raw_length, packed.sha256, packed.members, packed.records))
+        data = b"".join((packed.data, full, index.finish(length)))
+        if len(data) > self._slot_size:
+            return None
+        self._fill(slot, data)
+        digest = hashlib.new(self._rules.algorithm, data, usedforsecurity=False).hexdigest()
+        return WholeArchive(len(data), packed.raw_length, packed.members, digest, packed.problems, packed.lost_leader)
+
+    def _packed(self, source: bytes, job: Job) -> Packed:
+        return pack(source, job, segment_size=self._rules.segment_size, level=self._rules.level)
+
+    def _fill(self, slot: int, data: bytes) -> None:
+        start = slot * self._slot_size
+        self._slots[start : start + len(data)] = data
 
 
 _process: _Process | None = None

@@ -72,7 +72,7 @@ class InProcessWorkers(Workers):
     """Workers without processes: the same plans and the same bytes, with as few slots as the deadlock-minded like."""
 
     def __init__(self, slots: int = 2) -> None:
-        rules = PackingRules(SEGMENT, 1, Selection())
+        rules = PackingRules(SEGMENT, 1, Selection(), "md5")
         self.slots = Slots(slots, slot_size(SEGMENT))
         self.is_aborted = False
         self._packing = PackingProcess(mmap(self.slots.descriptor, 0), self.slots.size, rules)

@@ -128,6 +128,7 @@ def _settings(base: Path, *, port: int, options: Sequence[str]) -> list[str]:
         "StrictModes no",
         "PermitUserRC no",
         "LogLevel VERBOSE",
+        f'SetEnv HOME="{base}"',  # start-up files of this account may be slow, or leave locks when they are killed
     ]
     # Before OpenSSH 9.6 a second definition of a subsystem is an error, not ignored.
     if not any(option.lower().startswith("subsystem") for option in options):

@@ -211,7 +211,11 @@ def test_hostile_names_are_backed_up_and_never_printed_raw(sshd: Sshd, target: P
     assert (done.returncode, done.stderr) == (0, "")
     printed = set(done.stdout.replace("\n", ""))
     assert all(character.isprintable() for character in printed)
-    stored = {name[: -len("-2026-01-01T000000.tar.gz")]: name for name in os.listdir(os.fsencode(target)) if name.endswith(b".gz")}
+    stored = {
+        name[: -len("-2026-01-01T000000.tar.gz")]: name
+        for name in os.listdir(os.fsencode(target))
+        if name.endswith(b".gz")
+    }
     assert stored.keys() == set(HOSTILE)
     checked = subprocess.run(["md5sum", "-c", *target.glob("*.md5")], cwd=target, capture_output=True, check=False)
     assert checked.returncode == 0

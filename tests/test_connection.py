@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from asyncio import Timeout, timeout
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from async_backup.remote.ssh import watch
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.watch import Watch
 from tests.conftest import need_sshd
-from tests.embedded import CountHandles, Hang, embedded_server
+from tests.embedded import embedded_server
+from tests.file_faults import CountHandles, Hang
 from tests.proxy import BlackHole, FaultProxy
 from tests.stores import FEW, calm_sshd, dialled, login, on_sshd, opened
 
@@ -225,25 +227,34 @@ class TestWatch:
 
     async def test_an_overdue_request_is(self) -> None:
         watched = Watch(timeout=-1)
-        with watched.request(CancelScope(), 0):
-            assert watched.is_stalled(0)
+        watched.begin(Timeout(None), 0)
+        assert watched.is_stalled(0)
 
     async def test_data_on_the_line_gives_an_answer_more_time(self) -> None:
         watched = Watch(timeout=-1)
-        with watched.request(CancelScope(), 1000):
-            assert watched.bytes_under_way == 1000
-            assert not watched.is_stalled(2 * watch._SLOWEST_RATE)
+        watched.begin(Timeout(None), 1000)
+        assert watched.bytes_under_way == 1000
+        assert not watched.is_stalled(2 * watch._SLOWEST_RATE)
 
     async def test_any_answer_starts_the_time_anew(self) -> None:
-        watched = Watch(timeout=0.05)
-        with watched.request(CancelScope(), 0):
-            await sleep(0.06)
-            with watched.request(CancelScope(), 0):
-                assert watched.is_stalled(0)
-            assert not watched.is_stalled(0)
+        watched, limits = Watch(timeout=0.05), [Timeout(None), Timeout(None)]
+        for limit in limits:
+            watched.begin(limit, 0)
+        await sleep(0.06)
+        assert watched.is_stalled(0)
+        watched.note_answer()
+        watched.end(limits[0])
+        assert not watched.is_stalled(0)
 
     async def test_cancel_ends_all_requests(self) -> None:
-        watched, scopes = Watch(timeout=1), [CancelScope(), CancelScope()]
-        with watched.request(scopes[0], 0), watched.request(scopes[1], 0):
-            watched.cancel()
-        assert all(scope.cancel_called for scope in scopes)
+        watched = Watch(timeout=1)
+
+        async def request() -> None:
+            async with timeout(None) as limit:
+                watched.begin(limit, 0)
+                watched.cancel()
+                await sleep(10)
+
+        with pytest.raises(TimeoutError):
+            await request()
+        assert watched.requests == 0

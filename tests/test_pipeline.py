@@ -30,8 +30,10 @@ from async_backup.remote.base import StoredDigest
 from async_backup.remote.memory import ANY, LostAnswer, MemoryStore
 from async_backup.scan import Source, scan_all
 from async_backup.transfer import Transfer
-from tests.embedded import BitFlip, Hang, LyingDigest, RenameHangs, embedded_server
+from tests.embedded import embedded_server
+from tests.file_faults import BitFlip, Hang, RenameHangs
 from tests.runs import LIMITS, RUN, InProcessWorkers, archive_name, check_world, make_source, run_pipeline
+from tests.shell_faults import LyingDigest
 from tests.stores import DiskWorld, opened
 
 if TYPE_CHECKING:

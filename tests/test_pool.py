@@ -21,8 +21,10 @@ from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, RemoteError, Unreachable
 from async_backup.remote.ssh import watch
 from tests.conftest import need_sshd
-from tests.embedded import CountShells, Hang, SlowDigest, embedded_server
+from tests.embedded import embedded_server
+from tests.file_faults import Hang
 from tests.proxy import BlackHole, Cut, FaultProxy, Refuse
+from tests.shell_faults import CountShells, SlowDigest
 from tests.stores import FEW, DiskWorld, calm_sshd, login, on_sshd, opened
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 
 from async_backup.config import Verify
 from async_backup.remote.memory import MemoryStore
-from tests.embedded import NoLimits, embedded_server
+from tests.embedded import embedded_server
+from tests.file_faults import NoLimits
 from tests.remote_contract import Place, RemoteContract
 from tests.stores import DiskWorld, login, on_sshd, opened
 

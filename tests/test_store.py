@@ -24,28 +24,29 @@ from async_backup.errors import (
 )
 from async_backup.remote.naming import is_temporary
 from async_backup.remote.ssh import watch
-from tests.embedded import (
+from tests.embedded import Fault, embedded_server
+from tests.file_faults import (
     AcknowledgeWithoutWriting,
-    Babble,
     BitFlip,
-    BrokenDigest,
     CloseChannel,
     CreateAnswerLost,
     DiskFull,
     DropConnection,
-    Fault,
     Hang,
-    LyingDigest,
     NoLimits,
     OneWriter,
     OpenFails,
+    RenameAnswerLost,
+    TruncateOnClose,
+)
+from tests.shell_faults import (
+    Babble,
+    BrokenDigest,
+    LyingDigest,
     OtherPaths,
     RefuseCommands,
-    RenameAnswerLost,
     ShellEndsOnce,
     ShellWithoutAnswer,
-    TruncateOnClose,
-    embedded_server,
 )
 from tests.stores import FEW, DiskWorld, opened
 

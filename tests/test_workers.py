@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-RULES = PackingRules(SEGMENT, 1, Selection())
+RULES = PackingRules(SEGMENT, 1, Selection(), "md5")
 SLOTS = 6
 
 
@@ -248,7 +248,7 @@ from async_backup.worker_process import PackingRules
 from async_backup.workers import open_workers
 
 async def main():
-    async with open_workers(2, 4, PackingRules(65536, 1, Selection())) as workers:
+    async with open_workers(2, 4, PackingRules(65536, 1, Selection(), "md5")) as workers:
         await workers.start()
         print("ready", flush=True)
         await anyio.sleep_forever()

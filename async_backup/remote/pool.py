@@ -84,7 +84,7 @@ class Pool:
         while True:
             usable = self.usable_channels()
             if usable:
-                return min(usable, key=lambda channel: channel.load)
+                return min(usable, key=lambda channel: (channel.load, channel.watch.requests))
             if self._failure is not None:
                 raise type(self._failure)(*self._failure.args)
             self._loss.set()

@@ -19,7 +19,7 @@ from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.remote.striped import StripedFile
-from async_backup.tasks import task_group
+from async_backup.tasks import SharedRun, task_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -48,6 +48,7 @@ class SftpStore:
         self._rate = RateLimit(limits.rate)
         self._algorithm = algorithm
         self._command = DigestCommand(pool, algorithm, timeout)
+        self._syncs: dict[bytes, SharedRun] = {}
         self._verify = Verify.AUTO
         self.host = pool.host
         self.directory = b"."
@@ -161,8 +162,10 @@ class SftpStore:
 
     async def sync_directory(self, path: bytes) -> None:
         """See `RemoteStore`. OpenSSH flushes a directory through a handle that is open for reading."""
+        if path not in self._syncs:
+            self._syncs[path] = SharedRun(lambda: self._retry(lambda channel: _sync_directory(channel, path)))
         with suppress(RemoteError):
-            await self._retry(lambda channel: _sync_directory(channel, path))
+            await self._syncs[path].join()
 
     async def _retry(self, call: Callable[[Channel], Awaitable[_T]]) -> _T:
         async def call_once() -> _T:

@@ -51,6 +51,9 @@ class StripedFile:
         step = handle.channel.chunk
         starts = iter(range(0, len(data), step))
         try:
+            if len(data) <= step:
+                await self._write_chunks(handle, offset, data, starts)
+                return
             async with task_group() as tasks:
                 for _ in range(min(handle.channel.depth, -(-len(data) // step))):
                     tasks.start_soon(self._write_chunks, handle, offset, data, starts)
@@ -79,7 +82,7 @@ class StripedFile:
         return min(usable, key=burden)
 
     async def _opened_on(self, channel: Channel) -> Handle:
-        async with self._opening.setdefault(channel, Lock()):
+        async with self._opening.setdefault(channel, Lock(fast_acquire=True)):
             if channel not in self._handles:
                 try:
                     self._handles[channel] = await channel.open(self._path, OpenFlags.WRITE)

@@ -6,18 +6,19 @@ connection: the library would leak the server's side of it otherwise.
 
 from __future__ import annotations
 
+from asyncio import Timeout, timeout
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import asyncssh
-from anyio import CancelScope, Semaphore, get_cancelled_exc_class, move_on_after
+from anyio import Semaphore, get_cancelled_exc_class, move_on_after
 
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
 from async_backup.remote.base import RemoteEntry
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
-from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, translated
+from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, request_error, translated
 from async_backup.remote.ssh.watch import Watch
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Channel:
         self.connection = connection
         self.chunk = chunk
         self.depth = max(2, -(-_WINDOW // chunk) + 1)
-        self.window = Semaphore(self.depth)
+        self.window = Semaphore(self.depth, fast_acquire=True)
         self.watch = Watch(connection.timeout)
         self.load = 0
         """Bytes that writers have in hand for this channel, under way or not."""
@@ -83,12 +84,27 @@ class Channel:
         if not self.is_usable:
             raise ConnectionDropped(f"{host}: {doing}: the SFTP channel was closed")
         try:
-            with CancelScope() as scope, self.watch.request(scope, size), translated(host, doing):
-                return await call()
+            async with timeout(None) as limit:
+                return await self._answer(doing, call, limit, size)
         except ConnectionDropped:
             self._is_discarded = True
             raise
-        raise ConnectionDropped(f"{host}: {doing}: no answer for {self.connection.timeout:g} seconds")
+        except TimeoutError as error:
+            self._is_discarded = True
+            told = f"no answer for {self.connection.timeout:g} seconds"
+            raise ConnectionDropped(f"{host}: {doing}: {told}") from error
+
+    async def _answer(self, doing: str, call: Callable[[], Awaitable[_T]], limit: Timeout, size: int) -> _T:
+        self.watch.begin(limit, size)
+        try:
+            answer = await call()
+        except REQUEST_ERRORS as error:
+            self.watch.note_answer()
+            raise request_error(error, self.connection.host, doing) from error
+        finally:
+            self.watch.end(limit)
+        self.watch.note_answer()
+        return answer
 
     async def open(self, path: bytes, flags: OpenFlags) -> Handle:
         """Open a file; a new one may be read by its owner only."""

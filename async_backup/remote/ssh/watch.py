@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from anyio import CancelScope
+from asyncio import Timeout, get_running_loop
 
 _SLOWEST_RATE = 64 << 10
 """Bytes a second of a line that is slow but alive: waiting for an answer may take as long as the data before it."""
 
 
 class Watch:
-    """Ends requests whose channel has given no answer for too long."""
+    """Ends requests whose channel has given no answer for too long.
+
+    A request stands in the block of a time limit without a deadline; the watch sets one when it must end. That
+    costs a tenth of a cancel scope, and there are thousands of requests a second.
+    """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._scopes: dict[CancelScope, int] = {}
+        self._sizes: dict[Timeout, int] = {}
         self._since = time.monotonic()
 
-    @contextmanager
-    def request(self, scope: CancelScope, size: int) -> Iterator[None]:
-        """Note a request that carries `size` bytes; `cancel` ends its `scope`."""
-        if not self._scopes:
+    def begin(self, limit: Timeout, size: int) -> None:
+        """Note a request that carries `size` bytes; `cancel` makes its `limit` run out."""
+        if not self._sizes:
             self._since = time.monotonic()
-        self._scopes[scope] = size
-        try:
-            yield
-            self._since = time.monotonic()
-        finally:
-            del self._scopes[scope]
+        self._sizes[limit] = size
+
+    def end(self, limit: Timeout) -> None:
+        """The request has ended, in whatever way."""
+        self._sizes.pop(limit, None)
+
+    def note_answer(self) -> None:
+        self._since = time.monotonic()
+
+    @property
+    def requests(self) -> int:
+        return len(self._sizes)
 
     @property
     def bytes_under_way(self) -> int:
-        return sum(self._scopes.values())
+        return sum(self._sizes.values())
 
     def is_stalled(self, bytes_before: int) -> bool:
         """Whether an answer is overdue, with `bytes_before` bytes on the same line."""
         allowed = self._timeout + bytes_before / _SLOWEST_RATE
-        return bool(self._scopes) and time.monotonic() - self._since > allowed
+        return bool(self._sizes) and time.monotonic() - self._since > allowed
 
     def cancel(self) -> None:
-        for scope in list(self._scopes):
-            scope.cancel()
+        limits, self._sizes = list(self._sizes), {}
+        for limit in limits:
+            limit.reschedule(get_running_loop().time())

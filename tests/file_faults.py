@@ -1,0 +1,258 @@
+"""Faults of files, channels and connections."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import asyncssh
+from anyio import Event
+from asyncssh.sftp import SFTPServerHandler
+
+from tests.embedded import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from async_backup.demo.files import DemoFiles, OpenFile
+
+
+class DiskFull(Fault):
+    """No space left, once `after` bytes have been written."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._left = after
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        del files, offset
+        if len(data) > self._left:
+            self.hit()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._left -= len(data)
+        return data
+
+
+class OpenFails(Fault):
+    """New files cannot be made, for the reason `number` of errno."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    async def on_open(self, files: DemoFiles, path: bytes, flags: int) -> None:
+        if flags & asyncssh.FXF_CREAT:
+            self.hit()
+            raise OSError(self._number, os.strerror(self._number))
+
+
+class BitFlip(Fault):
+    """One bit of the byte at `offset` reaches the disk turned, in the first file that has such a byte."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self._offset = offset
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        place = self._offset - offset
+        if self.fired or not 0 <= place < len(data):
+            return data
+        self.hit()
+        return data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
+
+
+class TruncateOnClose(Fault):
+    """The last byte of a file is lost when it is closed, as often as `times`."""
+
+    def __init__(self, times: int = 1) -> None:
+        super().__init__()
+        self._times = times
+
+    async def on_close(self, file: OpenFile) -> None:
+        size = os.fstat(file.fileno()).st_size
+        if file.is_written and size and self.fired < self._times:
+            self.hit()
+            os.ftruncate(file.fileno(), size - 1)
+
+
+class AcknowledgeWithoutWriting(Fault):
+    """Writes at `offset` and beyond are acknowledged and forgotten."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self._offset = offset
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        if offset < self._offset:
+            return data
+        self.hit()
+        return None
+
+
+class _AfterBytes(Fault):
+    """Fires once, when `after` bytes have been written by all."""
+
+    def __init__(self, after: int, times: int = 1) -> None:
+        super().__init__()
+        self._after = after
+        self._times = times
+        self._written = 0
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        self._written += len(data)
+        if self._written >= self._after * (self.fired + 1) and self.fired < self._times:
+            self.hit()
+            self.fire(files)
+            raise OSError(errno.EIO, "gone")
+        return data
+
+    def fire(self, files: DemoFiles) -> None:
+        raise NotImplementedError
+
+
+class DropConnection(_AfterBytes):
+    """The connection ends each time that `after` more bytes have been written."""
+
+    def fire(self, files: DemoFiles) -> None:
+        files.connection.abort()
+
+
+class CloseChannel(_AfterBytes):
+    """The channel ends each time that `after` more bytes have been written; its connection lives on."""
+
+    def fire(self, files: DemoFiles) -> None:
+        files.channel.abort()
+
+
+class CreateAnswerLost(Fault):
+    """The connection ends once when the n-th new file has been made, before the client gets to know."""
+
+    def __init__(self, file: int = 1) -> None:
+        super().__init__()
+        self._left = file
+
+    async def after_open(self, files: DemoFiles, path: bytes, flags: int) -> None:
+        self._left -= bool(flags & asyncssh.FXF_CREAT)
+        if self._left == 0 and not self.fired:
+            self.hit()
+            files.connection.abort()
+
+
+class RenameAnswerLost(Fault):
+    """The connection ends once at a rename: before the deed, or after it."""
+
+    def __init__(self, *, done: bool) -> None:
+        super().__init__()
+        self._done = done
+
+    async def on_rename(self, files: DemoFiles) -> None:
+        if not self._done and not self.fired:
+            self.hit()
+            files.connection.abort()
+            raise OSError(errno.EIO, "gone")
+
+    async def after_rename(self, files: DemoFiles) -> None:
+        if self._done and not self.fired:
+            self.hit()
+            files.connection.abort()
+
+
+class RenameHangs(Fault):
+    """A rename is done and never answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._released = Event()
+
+    async def after_rename(self, files: DemoFiles) -> None:
+        self.hit()
+        await self._released.wait()
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._released.set()
+
+
+class Hang(Fault):
+    """Gives no answer any more to requests of files from the n-th on, on every channel or on that one only."""
+
+    def __init__(self, after: int = 0, *, one_channel: bool = False) -> None:
+        super().__init__()
+        self._after = after
+        self._one_channel = one_channel
+        self._requests = 0
+        self._released = Event()
+        self._hung: DemoFiles | None = None
+
+    async def on_request(self, files: DemoFiles) -> None:
+        self._requests += 1
+        if self._requests <= self._after or (self._one_channel and self._hung not in {None, files}):
+            return
+        self._hung = files
+        self.hit()
+        await self._released.wait()
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._released.set()
+
+
+class NoLimits(Fault):
+    """An old server: it has none of OpenSSH's extensions, and takes 34,000 bytes in a packet, not more."""
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        known = SFTPServerHandler._extensions
+        SFTPServerHandler._extensions = []
+        try:
+            yield
+        finally:
+            SFTPServerHandler._extensions = known
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        self.hit()
+        if len(data) > 34_000:
+            files.connection.abort()
+        return data
+
+
+class CountHandles(Fault):
+    """No fault: counts the files that are open on the server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = 0
+
+    async def after_open(self, files: DemoFiles, path: bytes, flags: int) -> None:
+        self.hit()
+        self.open += 1
+
+    async def on_close(self, file: OpenFile) -> None:
+        self.open -= 1
+
+
+class OneWriter(Fault):
+    """A file that is open for writing cannot be opened again, as on servers with mandatory locks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: set[bytes] = set()
+
+    async def on_open(self, files: DemoFiles, path: bytes, flags: int) -> None:
+        if not flags & asyncssh.FXF_WRITE:
+            return
+        if path in self._open:
+            self.hit()
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self._open.add(path)
+
+    async def on_close(self, file: OpenFile) -> None:
+        self._open.discard(file.path)
