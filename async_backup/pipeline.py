@@ -43,6 +43,7 @@ class Pipeline:
         self._outcomes: list[Outcome] = []
         self._source_errors: list[BackupError] = []
         self._is_stopping = False
+        self._all_found = False
 
     async def run(self, found: Iterator[Found], stop: Event, *, verifiers: int, on_stop: Callable[[], None]) -> Report:
         """Back up everything that `found` gives, until it ends or `stop` is set, which calls `on_stop` first."""
@@ -57,7 +58,7 @@ class Pipeline:
         return Report(
             tuple(self._outcomes),
             tuple(self._source_errors),
-            is_interrupted=any(isinstance(outcome, Interrupted) for outcome in self._outcomes),
+            is_interrupted=not self._all_found or any(isinstance(outcome, Interrupted) for outcome in self._outcomes),
             seconds=time.monotonic() - begin,
             leftovers=tuple(self._transfer.leftovers),
         )
@@ -86,6 +87,7 @@ class Pipeline:
             while block := await to_thread.run_sync(lambda: list(islice(found, _SCANNED_AT_ONCE))):
                 for entry in self._sorted_out(block):
                     await queue.send(entry)
+            self._all_found = True
 
     def _sorted_out(self, block: list[Found]) -> list[Entry]:
         """Note what was found; the entries among it are open from now on."""
@@ -105,6 +107,7 @@ class Pipeline:
         with suppress(ValueError):  # the producer's thread may be in the middle of it
             for item in found:
                 self._sorted_out([item])
+            self._all_found = True
         for entry in list(self._open.values()):
             self._end(Interrupted(entry))
 

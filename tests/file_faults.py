@@ -239,6 +239,19 @@ class CountHandles(Fault):
         self.open -= 1
 
 
+class CountWriters(Fault):
+    """No fault: notes the channels through which data came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels: set[DemoFiles] = set()
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        self.hit()
+        self.channels.add(files)
+        return await super().on_write(files, offset, data)
+
+
 class OneWriter(Fault):
     """A file that is open for writing cannot be opened again, as on servers with mandatory locks."""
 

@@ -109,6 +109,20 @@ def test_sources_that_would_collide_are_refused(sshd: Sshd, source: Path, target
     assert not target.exists()
 
 
+def test_the_number_of_processes_changes_no_byte(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    for number in range(300):
+        (source / "entry" / f"d{number % 7}").mkdir(parents=True, exist_ok=True)
+        (source / "entry" / f"d{number % 7}" / f"f{number}").write_bytes(os.urandom(number * 20))
+    (source / "entry" / "large").write_bytes(os.urandom(700_000))
+    made = []
+    for processes in ("1", "3"):
+        options = ["--processes", processes, "--segment-size", "64k", "--timestamp-format", processes]
+        assert finished(backup_command(sshd, source, *options, to=target)).returncode == 0
+        made.append((target / f"entry-{processes}.tar.gz").read_bytes())
+    assert made[0] == made[1]
+
+
 def test_patterns_leave_out_files_and_entries(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
     patterns = tmp_path / "patterns"
     patterns.write_text("# comment\n*.o\n")

@@ -29,6 +29,7 @@ from tests.file_faults import (
     AcknowledgeWithoutWriting,
     BitFlip,
     CloseChannel,
+    CountWriters,
     CreateAnswerLost,
     DiskFull,
     DropConnection,
@@ -155,6 +156,19 @@ async def test_damage_on_the_server_shows_in_the_digest(tmp_path: Path, fault: F
         await put(store, b"/a")
         assert (await store.digest(b"/a", len(CONTENT))).value != DIGEST
     assert (tmp_path / "faulty" / "root" / "a").read_bytes() != CONTENT
+
+
+async def test_one_file_is_written_through_all_channels(tmp_path: Path) -> None:
+    writers = CountWriters()
+    async with store_with(tmp_path, writers) as store:
+        await all_channels(store)
+        file = await store.create(b"/d/a")
+        async with create_task_group() as tasks:
+            for segment in range(8):
+                tasks.start_soon(file.write, segment * len(CONTENT), CONTENT)
+        await file.finish()
+    assert len(writers.channels) == FEW.connections * FEW.channels
+    assert files(tmp_path) == {b"a": CONTENT * 8}
 
 
 @pytest.mark.parametrize("limits", [PATIENT, replace(PATIENT, connections=1, channels=1)], ids=["several", "one"])

@@ -11,7 +11,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import anyio.lowlevel
 import pytest
@@ -28,6 +28,7 @@ from async_backup.model import Entry
 from async_backup.remote.memory import MemoryStore
 from async_backup.worker_process import PackingRules
 from async_backup.workers import Slots, open_workers, slot_size
+from async_backup.workers import _Process as PackingHandle
 from tests.killers import hang, kill_always, kill_once
 from tests.processes import descendants, state
 from tests.runs import SEGMENT, extracted, make_source, md5
@@ -90,6 +91,22 @@ async def test_archives_are_whole_and_the_digest_is_theirs(pool: Workers, source
     body, data = await archive(pool, source)
     assert (body.digest, body.size) == (md5(data), len(data))
     assert set(extracted(data)) == {*(f"large/{i}" for i in range(8)), "large/big"}
+
+
+async def test_one_directory_is_packed_by_all_processes(
+    pool: Workers, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed_by: list[object] = []
+    call = PackingHandle.call
+
+    async def noted(self: PackingHandle, function: Any, *arguments: Any, **more: Any) -> Any:
+        if function is worker_process.pack_job:
+            packed_by.append(self)
+        return await call(self, function, *arguments, **more)
+
+    monkeypatch.setattr(PackingHandle, "call", noted)
+    await archive(pool, source)
+    assert set(packed_by) == set(pool._processes)
 
 
 async def test_many_archives_at_once_share_few_slots(pool: Workers, source: Path) -> None:

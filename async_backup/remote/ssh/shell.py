@@ -6,7 +6,6 @@ that runs already costs a round trip.
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,20 +58,21 @@ class Shell:
         begin, end = (secrets.token_hex(12).encode() for _ in range(2))
         line = b"echo %b; { %b; } 2>&1 </dev/null; s=$?; echo; echo %b $s\n" % (begin, command, end)
         self._process.stdin.write(line)
-        await self._read_until(re.compile(re.escape(begin) + rb"\r?\n"))
-        output, found = await self._read_until(re.compile(re.escape(end) + rb" (\d+)\r?\n"))
-        return Answer(int(found[1]), output)
+        await self._read_until(begin)
+        output, status = await self._read_until(end)
+        return Answer(int(status), output)
 
-    async def _read_until(self, pattern: re.Pattern[bytes]) -> tuple[bytes, re.Match[bytes]]:
+    async def _read_until(self, marker: bytes) -> tuple[bytes, bytes]:
+        """What stands before the marker, and the rest of its line."""
         lines = bytearray()
         while len(lines) < _OUTPUT_LIMIT:
             line = await self._process.stdout.readline()
             if not line:
                 raise ConnectionDropped(f"{self._host}: the shell ended")
-            found = pattern.search(line)
+            before, found, after = line.partition(marker)
+            lines += before
             if found:
-                return bytes(lines + line[: found.start()]), found
-            lines += line
+                return bytes(lines), after
         raise RemoteError(f"{self._host}: a command printed too much")
 
     def close(self) -> None:
