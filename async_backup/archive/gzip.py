@@ -5,22 +5,22 @@ from __future__ import annotations
 import struct
 import zlib
 
-from isal import igzip_lib, isal_zlib
+from isal import igzip_lib
 from zlib_ng import zlib_ng
 
 EXTRA_LIMIT = 0xFFFF - 4
 """Bytes that one FEXTRA subfield can carry: XLEN is 16 bits and the subfield's own head takes four."""
 
-_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _HEAD_EXTRA = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
 _EMPTY_BODY = b"\x03\x00" + bytes(8)
-_TRAILER = struct.Struct("<II")
 _EXTRA = struct.Struct("<H2sH")
 
 EXTRA_HEAD_SIZE = len(_HEAD_EXTRA) + _EXTRA.size
 EXTRA_OVERHEAD = EXTRA_HEAD_SIZE + len(_EMPTY_BODY)
 
 _ISAL_LEVELS = 3
+_GZIP_WINDOW = 31
+"""zlib's name for a window of 32 KiB inside a gzip header and trailer."""
 
 
 def compress_member(data: bytes, level: int) -> bytes:
@@ -29,22 +29,18 @@ def compress_member(data: bytes, level: int) -> bytes:
     Levels 0 to 3 are igzip's, 4 to 9 zlib-ng's. Data that does not shrink is stored: igzip's level 0 makes
     random bytes a fifth larger.
     """
-    body = _deflate(data, level)
-    if len(body) >= len(data):
-        body = min(body, _store(data), key=len)
-    return b"".join((_HEAD, body, _TRAILER.pack(isal_zlib.crc32(data), len(data) & 0xFFFFFFFF)))
+    member = _compress(data, level)
+    if len(member) >= len(data):
+        member = min(member, zlib.compress(data, level=0, wbits=_GZIP_WINDOW), key=len)
+    return member
 
 
-def _deflate(data: bytes, level: int) -> bytes:
+def _compress(data: bytes, level: int) -> bytes:
     if level <= _ISAL_LEVELS:
         return igzip_lib.compress(
-            data, level=level, flag=igzip_lib.COMP_DEFLATE, mem_level=igzip_lib.MEM_LEVEL_EXTRA_LARGE
+            data, level=level, flag=igzip_lib.COMP_GZIP, mem_level=igzip_lib.MEM_LEVEL_EXTRA_LARGE
         )
-    return bytes(zlib_ng.compress(data, level=level, wbits=-15))
-
-
-def _store(data: bytes) -> bytes:
-    return zlib.compress(data, level=0, wbits=-15)
+    return bytes(zlib_ng.compress(data, level=level, wbits=_GZIP_WINDOW))
 
 
 def extra_member(tag: bytes, payload: bytes) -> bytes:
