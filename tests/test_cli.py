@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -289,4 +290,14 @@ if __name__ == "__main__":
 """
     done = finished([sys.executable, "-c", program])
     assert (done.stdout, done.stderr) == ("0 2\n", "")
+    assert len(archives(target)) == 4
+
+
+@pytest.mark.parametrize("redirection", ["> /dev/full", ">&-", ">&- 2>&-", "<&-", "| true"])
+def test_a_backup_goes_on_when_nobody_can_read_what_it_prints(
+    sshd: Sshd, source: Path, target: Path, redirection: str
+) -> None:
+    command = shlex.join(backup_command(sshd, source, "--verbose", to=target))
+    done = finished(["bash", "-c", f"set -o pipefail; {command} {redirection}"])
+    assert (done.returncode, done.stderr) == (0, "")
     assert len(archives(target)) == 4

@@ -12,6 +12,7 @@ from anyio import to_thread
 
 from async_backup.backup import backup
 from async_backup.cli.execute import run_until_stopped
+from async_backup.cli.output import say
 from async_backup.config import Settings
 from async_backup.demo.sample import differences, extract, make_sample
 from async_backup.demo.server import demo_server
@@ -83,9 +84,9 @@ class _Demo:
         _step(4, f"the mismatch was found {self._mismatches} time(s): that copy was deleted and made again")
         _step(5, "what is on the server now: archives that tar can open, and a checksum beside each")
         for path in sorted(self._server.iterdir()):
-            typer.echo(f"    {shown(path.name)}  {size(path.stat().st_size)}")
+            say(f"    {shown(path.name)}  {size(path.stat().st_size)}")
         if not report.committed:
-            typer.echo(f"    nothing: {shown(self._source)} has no entries")
+            say(f"    nothing: {shown(self._source)} has no entries")
             return ExitCode.COMPLETE
         return self._restore(min(report.committed, key=lambda outcome: outcome.raw_size))
 
@@ -96,10 +97,10 @@ class _Demo:
         name = os.fsdecode(outcome.entry.name)
         different = differences(self._source / name, restored / name)
         if different or not self._mismatches:
-            typer.echo(f"    it differs: {', '.join(shown(path) for path in different)}", err=True)
+            say(f"    it differs: {', '.join(shown(path) for path in different)}")
             return ExitCode.INCOMPLETE
         _step(6, f"{shown(archive.name)} extracted by a plain tar reader: {outcome.members} members, all the same")
-        typer.echo("\nNow your own: async-backup run SOURCE --to user@host:/directory")
+        say("\nNow your own: async-backup run SOURCE --to user@host:/directory")
         return ExitCode.COMPLETE
 
 
@@ -117,8 +118,8 @@ class _Counting(PlainPrinter):
 
 
 def _indented(line: str) -> None:
-    typer.echo(f"    {line}")
+    say(f"    {line}")
 
 
 def _step(number: int, text: str) -> None:
-    typer.echo(f"{number}. {text}")
+    say(f"{number}. {text}")

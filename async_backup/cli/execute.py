@@ -13,6 +13,7 @@ import anyio
 import typer
 from anyio import Event, open_signal_receiver
 
+from async_backup.cli.output import complain, say
 from async_backup.errors import BackupError, ExitCode
 from async_backup.tasks import task_group
 from async_backup.ui.json_lines import error_line
@@ -67,17 +68,16 @@ def _start_timer() -> None:
 
 def end_now() -> NoReturn:
     """End without cleaning up: the packing processes end with us, the next run removes the rest."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h")  # a progress display may have hidden the cursor
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h")  # a progress display may have hidden the cursor
+            sys.stderr.flush()
     os._exit(ExitCode.INTERRUPTED)
 
 
 def fail(error: BackupError, *, as_json: bool) -> NoReturn:
     """Print an error that ended a command, and exit with its code."""
     if as_json:
-        typer.echo(error_line(error))
-    typer.echo(f"error: {one_line(error)}", err=True)
+        say(error_line(error))
+    complain(f"error: {one_line(error)}")
     raise typer.Exit(error.exit_code)

@@ -16,6 +16,7 @@ from async_backup.archive.selection import Selection
 from async_backup.backup import backup
 from async_backup.cli import options as opt
 from async_backup.cli.execute import fail, run_until_stopped
+from async_backup.cli.output import complain, say
 from async_backup.config import DEFAULT_TIMESTAMP, Destination, Limits, Settings, SshSettings, Verify, parse_size
 from async_backup.errors import BackupError, SettingsError
 from async_backup.events import EntryFound, EntrySkipped
@@ -118,7 +119,7 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
 
 
 def _passphrase_prompt() -> Callable[[Path], str] | None:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
     return lambda path: getpass.getpass(f"Passphrase for the key {shown(path)}: ")
 
@@ -133,22 +134,18 @@ def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:
 def _listener(settings: Settings, *, as_json: bool, verbosity: int) -> tuple[AbstractContextManager[object], Listener]:
     destination = str(settings.destination)
     if as_json:
-        return nullcontext(), JsonPrinter(typer.echo)
+        return nullcontext(), JsonPrinter(say)
     console = Console(highlight=False)
     if verbosity >= NORMAL and console.is_terminal:
         bars = Bars(console)
         bars.lines = PlainPrinter(destination, bars.print, bars.trouble, verbosity)
         return bars, bars
-    return nullcontext(), PlainPrinter(destination, typer.echo, _echo_error, verbosity)
-
-
-def _echo_error(line: str) -> None:
-    typer.echo(line, err=True)
+    return nullcontext(), PlainPrinter(destination, say, complain, verbosity)
 
 
 def _show_plan(settings: Settings, *, as_json: bool) -> None:
     """What a run would do, as far as it can be told without a connection."""
-    json = JsonPrinter(typer.echo)
+    json = JsonPrinter(say)
     try:
         sources = resolve_sources(settings.sources)
     except BackupError as error:
@@ -156,10 +153,10 @@ def _show_plan(settings: Settings, *, as_json: bool) -> None:
     timestamp = settings.timestamp(datetime.now().astimezone())
     for item in scan_all(sources, timestamp, settings.selection):
         if isinstance(item, BackupError):
-            _echo_error(f"source not listed: {one_line(item)}")
+            complain(f"source not listed: {one_line(item)}")
         elif as_json:
             json(item if isinstance(item, EntrySkipped) else EntryFound(item))
         elif isinstance(item, EntrySkipped):
-            typer.echo(f"would skip: {shown(item.path)} ({item.reason})")
+            say(f"would skip: {shown(item.path)} ({item.reason})")
         else:
-            typer.echo(f"would back up: {route(item, str(settings.destination))}")
+            say(f"would back up: {route(item, str(settings.destination))}")
