@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from async_backup.events import Listener
     from async_backup.model import Entry
     from async_backup.remote.base import RemoteFile
+    from async_backup.slots import Slot
     from async_backup.worker_process import PackedSlot, PlanPart, WholeArchive
-    from async_backup.workers import Plan, Slot, Workers
+    from async_backup.workers import Plan, Workers
 
 INDEX_IN_MEMORY = 4 << 20
 """Bytes of an index that stay in memory; a longer one waits in a nameless local file."""

@@ -40,12 +40,12 @@ def resolve_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
         return (Source(paths[0], b""),)
     places: dict[bytes, Path] = {}
     for path in paths:
-        name = os.fsencode(path.resolve().name)
+        name = os.path.basename(os.path.abspath(os.fsencode(path)))
         if not name:
             raise SettingsError(f"{path} has no name to put its archives under; back it up alone")
         if name in places:
             raise SettingsError(
-                f"{places[name]} and {path} are both called {path.resolve().name}: their archives would mix; "
+                f"{places[name]} and {path} are both called {os.fsdecode(name)}: their archives would mix; "
                 "back them up into different destinations"
             )
         places[name] = path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 import threading
 from dataclasses import dataclass
@@ -164,21 +165,26 @@ class _Process:
 _process: _Process | None = None
 
 
-def initialize(slots: SharedDescriptor, lifeline: SharedDescriptor, slot_size: int, rules: PackingRules) -> None:
+def initialize(
+    slots: SharedDescriptor, lifeline: SharedDescriptor, scratch: str, slot_size: int, rules: PackingRules
+) -> None:
     """Make this process ready: `slots` and `lifeline` are descriptors of the slot file and of a pipe's end.
 
-    The process ends at once when nobody holds the other end of the pipe any more, however that came about.
+    The process ends at once when something comes out of the pipe, or when nobody holds its other end any more; then
+    the parent has died, and its directory `scratch` is removed in its place.
     """
     global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
-    threading.Thread(target=_end_with, args=(lifeline.descriptor,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline.descriptor, scratch), daemon=True).start()
     _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
     os.close(slots.descriptor)
 
 
-def _end_with(lifeline: int) -> None:
-    os.read(lifeline, 1)
+def _end_with(lifeline: int, scratch: str) -> None:
+    """End when the parent says so or is dead; in that case nobody else removes multiprocessing's directory."""
+    if not os.read(lifeline, 1):
+        shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 

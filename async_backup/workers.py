@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import tempfile
 from asyncio import wrap_future
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
-from mmap import PROT_READ, mmap
+from multiprocessing.util import get_temp_dir
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from anyio import CancelScope, Semaphore, to_thread
 
 from async_backup import worker_process
-from async_backup.errors import NoSpace, PackingFailed, SourceError, WorkerDied
+from async_backup.errors import PackingFailed, SourceError, WorkerDied
+from async_backup.slots import Slot, Slots, slot_size
 from async_backup.tasks import task_group
 from async_backup.worker_process import PackingRules, SharedDescriptor
 
@@ -37,74 +37,8 @@ _T = TypeVar("_T")
 _TASKS_A_PROCESS = 2
 """One under way and one waiting, so that a process does not idle while its result travels."""
 
-_HEADER_ROOM = 256 << 10
-"""Bytes of a slot beyond the segment and its growth: headers with long paths, and gzip's own."""
-
-
-class Slot:
-    """A piece of shared memory that holds one packed segment, lent until `release`."""
-
-    def __init__(self, slots: Slots, index: int, view: memoryview) -> None:
-        self._slots = slots
-        self.index = index
-        self._view = view
-
-    def data(self, length: int) -> memoryview:
-        """The first `length` bytes, valid until the release."""
-        return self._view[:length]
-
-    def release(self) -> None:
-        self._slots.give_back(self)
-
-
-class Slots:
-    """A fixed number of slots: the bound on memory for packed data, and the back-pressure on packing."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self.size = size
-        self.count = count
-        self.descriptor = _reserve(count * size)
-        view = memoryview(mmap(self.descriptor, count * size, prot=PROT_READ))
-        self._free = [Slot(self, i, view[i * size : (i + 1) * size]) for i in range(count)]
-        self._available = Semaphore(count)
-
-    async def acquire(self) -> Slot:
-        """Wait for a free slot."""
-        await self._available.acquire()
-        return self._free.pop()
-
-    def give_back(self, slot: Slot) -> None:
-        self._free.append(slot)
-        self._available.release()
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-
-def slot_size(segment_size: int) -> int:
-    """Bytes of a slot for segments of that size: room for growth of files, headers and data that does not shrink."""
-    size = segment_size + segment_size // 4 + segment_size // 256 + _HEADER_ROOM
-    return -(-size // 4096) * 4096
-
-
-def _reserve(size: int) -> int:
-    """A nameless file of `size` bytes whose space is really there: writing past a full tmpfs kills a process."""
-    problems = []
-    for directory in ("/dev/shm", tempfile.gettempdir()):
-        try:
-            with tempfile.TemporaryFile(dir=directory) as file:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-                else:
-                    file.write(bytes(size))
-                    file.flush()
-                return os.dup(file.fileno())
-        except OSError as error:
-            problems.append(f"{directory}: {error.strerror}")
-    raise NoSpace(
-        f"no room for {size >> 20} MiB of segments on their way ({', '.join(problems)}); "
-        "free some, set TMPDIR, or lower --segment-size, --connections or --processes"
-    )
+_MOST_READERS = 4096
+"""Packing processes that one lifeline can end, those included that died and were replaced."""
 
 
 class _Process:
@@ -161,7 +95,10 @@ async def _uncancelled(future: Future[_T]) -> _T:
 
 
 class Lifeline:
-    """A pipe that this process alone can close, by `cut` or by dying; packing processes end with it."""
+    """A pipe that this process alone can write to and close; packing processes end when it does either.
+
+    A byte for each of them says that it was cut on purpose, the bare end that this process has died.
+    """
 
     def __init__(self) -> None:
         self.their_end, self._our_end = os.pipe()
@@ -170,6 +107,7 @@ class Lifeline:
     def cut(self) -> None:
         if not self._is_cut:
             self._is_cut = True
+            os.write(self._our_end, bytes(_MOST_READERS))
             os.close(self._our_end)
 
     def close(self) -> None:
@@ -282,7 +220,7 @@ async def open_workers(processes: int, slots: int, rules: PackingRules) -> Async
     shared = Slots(slots, slot_size(rules.segment_size))
     lifeline = Lifeline()
     descriptors = SharedDescriptor(shared.descriptor), SharedDescriptor(lifeline.their_end)
-    initialize = partial(worker_process.initialize, *descriptors, shared.size, rules)
+    initialize = partial(worker_process.initialize, *descriptors, get_temp_dir(), shared.size, rules)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["async_backup.worker_process"])
 

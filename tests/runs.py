@@ -20,10 +20,11 @@ from async_backup.errors import SourceError
 from async_backup.pipeline import Pipeline
 from async_backup.remote.naming import RunId, is_temporary
 from async_backup.scan import Source, scan_all
+from async_backup.slots import Slots, slot_size
 from async_backup.transfer import Transfer, checksum_line
 from async_backup.worker_process import PackingRules
 from async_backup.worker_process import _Process as PackingProcess
-from async_backup.workers import Plan, Slots, Workers, slot_size
+from async_backup.workers import Plan, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from async_backup.events import Event as Happening
     from async_backup.model import Report
     from async_backup.remote.base import RemoteStore
+    from async_backup.slots import Slot
     from async_backup.worker_process import PackedSlot, PlanPart
-    from async_backup.workers import Slot
 
 LATER = RunId.of_this_process()
 RUN = replace(LATER, start=LATER.start - 1)

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "async_backup"
 
 LAYERS = [
     ["async_backup.archive", "async_backup.errors", "async_backup.heap", "async_backup.tasks"],
-    ["async_backup.config", "async_backup.worker_process"],
+    ["async_backup.config", "async_backup.worker_process", "async_backup.slots"],
     ["async_backup.remote"],
     ["async_backup.model"],
     ["async_backup.events"],

@@ -250,7 +250,7 @@ def test_an_empty_source_is_fine_and_says_so(sshd: Sshd, target: Path, tmp_path:
     (tmp_path / "empty").mkdir()
     done = finished(backup_command(sshd, tmp_path / "empty", to=target))
     assert done.returncode == 0
-    assert "0 of 0 entries committed" in done.stdout
+    assert "nothing to back up" in done.stdout
     assert list(target.iterdir()) == []
 
 

@@ -220,7 +220,7 @@ def test_a_file_in_the_way_of_the_directory_is_said(sshd: Sshd, source: Path, tm
     done = finished(backup_command(sshd, source, to=tmp_path / "file" / "below"))
     assert done.returncode == 1
     assert f"{tmp_path}/file" in done.stderr
-    assert "no directory" in done.stderr
+    assert "is not a directory" in done.stderr
 
 
 def test_a_server_without_commands_is_read_back_from(server_with: Callable[..., Sshd], source: Path) -> None:

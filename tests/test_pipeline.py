@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.remote.memory import Fault
+    from async_backup.slots import Slot
     from async_backup.worker_process import PackedSlot
-    from async_backup.workers import Slot
 
 pytestmark = pytest.mark.anyio
 

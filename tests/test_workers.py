@@ -26,9 +26,10 @@ from async_backup.errors import NoSpace, PackingFailed, SourceError, WorkerDied
 from async_backup.events import ignore
 from async_backup.model import Entry
 from async_backup.remote.memory import MemoryStore
+from async_backup.slots import Slots, slot_size
 from async_backup.worker_process import PackingRules
-from async_backup.workers import Slots, open_workers, slot_size
 from async_backup.workers import _Process as PackingHandle
+from async_backup.workers import open_workers
 from tests.killers import hang, kill_always, kill_once
 from tests.processes import descendants, state
 from tests.runs import SEGMENT, extracted, make_source, md5
@@ -331,7 +332,7 @@ def test_without_shared_memory_the_temporary_directory_takes_the_slots(
             raise OSError(errno.ENOSPC, "full")
         return TemporaryFile(dir=tmp_path)
 
-    monkeypatch.setattr("async_backup.workers.tempfile.TemporaryFile", temporary_file)
+    monkeypatch.setattr("async_backup.slots.tempfile.TemporaryFile", temporary_file)
     slots = Slots(2, slot_size(SEGMENT))
     slots.close()
     assert places == ["/dev/shm", tempfile.gettempdir()]

@@ -16,10 +16,11 @@ from async_backup.cli.output import say
 from async_backup.config import Settings
 from async_backup.demo.sample import differences, extract, make_sample
 from async_backup.demo.server import demo_server
-from async_backup.errors import ExitCode
+from async_backup.errors import DigestMismatch, ExitCode
 from async_backup.events import AttemptFailed
+from async_backup.scan import resolve_sources
 from async_backup.ui.plain import PlainPrinter
-from async_backup.ui.text import shown, size
+from async_backup.ui.text import counted, shown, size
 
 if TYPE_CHECKING:
     from anyio import Event
@@ -56,11 +57,13 @@ class _Demo:
             settings = Settings((self._source,), server.destination(), server.ssh())
             _step(3, "back up; the first archive that arrives is spoiled on purpose, by one bit")
             report = await backup(settings, self._listener(str(settings.destination)), stop=stop)
-        if report.exit_code is not ExitCode.COMPLETE:
+        if report.exit_code is not ExitCode.COMPLETE or not report.committed:
             return report.exit_code
         return await to_thread.run_sync(self._look_back, report)
 
     def _prepare(self) -> None:
+        if self._source != self._work / "sample":
+            resolve_sources((self._source,))
         for directory in (self._server, self._work / "keys"):
             directory.mkdir()
         if self._source == self._work / "sample":
@@ -81,13 +84,13 @@ class _Demo:
         self._mismatches += 1
 
     def _look_back(self, report: Report) -> ExitCode:
-        _step(4, f"the mismatch was found {self._mismatches} time(s): that copy was deleted and made again")
+        if self._mismatches != 1:
+            say(f"    the spoiled archive was found {self._mismatches} times, not once")
+            return ExitCode.INCOMPLETE
+        _step(4, "the mismatch was found: that copy was deleted, and the archive made again")
         _step(5, "what is on the server now: archives that tar can open, and a checksum beside each")
         for path in sorted(self._server.iterdir()):
             say(f"    {shown(path.name)}  {size(path.stat().st_size)}")
-        if not report.committed:
-            say(f"    nothing: {shown(self._source)} has no entries")
-            return ExitCode.COMPLETE
         return self._restore(min(report.committed, key=lambda outcome: outcome.raw_size))
 
     def _restore(self, outcome: Committed) -> ExitCode:
@@ -96,10 +99,11 @@ class _Demo:
         extract(archive, restored)
         name = os.fsdecode(outcome.entry.name)
         different = differences(self._source / name, restored / name)
-        if different or not self._mismatches:
+        if different:
             say(f"    it differs: {', '.join(shown(path) for path in different)}")
             return ExitCode.INCOMPLETE
-        _step(6, f"{shown(archive.name)} extracted by a plain tar reader: {outcome.members} members, all the same")
+        members = counted(outcome.members, "member")
+        _step(6, f"{shown(archive.name)} extracted by a plain tar reader: {members}, all the same")
         say("\nNow your own: async-backup run SOURCE --to user@host:/directory")
         return ExitCode.COMPLETE
 
@@ -112,7 +116,7 @@ class _Counting(PlainPrinter):
         self._demo = demo
 
     def __call__(self, event: BackupEvent) -> None:
-        if isinstance(event, AttemptFailed):
+        if isinstance(event, AttemptFailed) and isinstance(event.error, DigestMismatch):
             self._demo.note_mismatch()
         super().__call__(event)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -39,6 +40,8 @@ def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool =
         return anyio.run(_with_signals, work)
     except BackupError as error:
         fail(error, as_json=as_json)
+    finally:
+        restore_terminal()
 
 
 async def _with_signals(work: Callable[[Event], Awaitable[_T]]) -> _T:
@@ -66,12 +69,30 @@ def _start_timer() -> None:
     timer.start()
 
 
+def remember_terminal() -> Callable[[], None]:
+    """Returns what puts the terminal back: a display may hide its cursor, and a question for a passphrase its echo."""
+    try:
+        descriptor = sys.stdin.fileno()
+        settings = termios.tcgetattr(descriptor)
+    except (OSError, ValueError, AttributeError, termios.error):
+        return lambda: None
+
+    def restore() -> None:
+        with suppress(OSError, ValueError, AttributeError, termios.error):
+            termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+            if sys.stderr.isatty():
+                sys.stderr.write("\x1b[?25h")
+                sys.stderr.flush()
+
+    return restore
+
+
+restore_terminal = remember_terminal()
+
+
 def end_now() -> NoReturn:
     """End without cleaning up: the packing processes end with us, the next run removes the rest."""
-    with suppress(OSError, ValueError, AttributeError):
-        if sys.stderr.isatty():
-            sys.stderr.write("\x1b[?25h")  # a progress display may have hidden the cursor
-            sys.stderr.flush()
+    restore_terminal()
     os._exit(ExitCode.INTERRUPTED)
 
 

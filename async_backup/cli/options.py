@@ -15,7 +15,7 @@ DEFAULTS = Limits()
 
 Sources = Annotated[
     list[Path],
-    typer.Argument(metavar="SOURCE...", help="Directories; each entry of one becomes an archive.", show_default=False),
+    typer.Argument(metavar="SOURCE", help="Directories; each entry of one becomes an archive.", show_default=False),
 ]
 To = Annotated[
     str,

@@ -70,6 +70,8 @@ def run(
     """
     verbosity = QUIET if quiet else VERBOSE if verbose else NORMAL
     try:
+        if quiet and verbose:
+            raise SettingsError("--quiet and --verbose contradict each other")
         settings = Settings(
             sources=tuple(sources),
             destination=_destination(to, port),
@@ -121,7 +123,14 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
 def _passphrase_prompt() -> Callable[[Path], str] | None:
     if sys.stdin is None or not sys.stdin.isatty():
         return None
-    return lambda path: getpass.getpass(f"Passphrase for the key {shown(path)}: ")
+    asked: set[Path] = set()
+
+    def ask(path: Path) -> str:
+        again = "That was not it. " if path in asked else ""
+        asked.add(path)
+        return getpass.getpass(f"{again}Passphrase for the key {shown(path)}: ")
+
+    return ask
 
 
 def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:

@@ -187,7 +187,9 @@ async def _make_directory(channel: Channel, path: bytes) -> None:
     except RemoteError as error:
         if not await channel.is_directory(path):
             if await channel.exists(path):
-                raise RemoteError(f"{error}; there is something else that is no directory") from error
+                shown = path.decode("utf-8", "backslashreplace")
+                host = channel.connection.host
+                raise RemoteError(f"{host}: {shown} exists on the server and is not a directory") from error
             raise await channel.explain(error, parent or b".") from error
 
 

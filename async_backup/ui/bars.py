@@ -9,6 +9,7 @@ from rich.text import Text
 
 from async_backup.events import (
     AttemptFailed,
+    Connected,
     EntryEnded,
     EntryFound,
     EntryStarted,
@@ -28,27 +29,38 @@ if TYPE_CHECKING:
     from async_backup.model import Entry
 
 _REFRESHES_A_SECOND = 8
-_NAME_WIDTH = 32
+_WIDE = 110
+"""Columns from which on there is room for everything."""
 
 
 class _Name(ProgressColumn):
     """The description as it is: a name with brackets in it is no markup."""
 
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
     def render(self, task: Task) -> Text:
+        width = 32 if self._console.width >= _WIDE else max(8, self._console.width - 56)
         name = task.description
-        cut = name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 1] + "…"
-        return Text(cut.ljust(_NAME_WIDTH), no_wrap=True)
+        cut = name if len(name) <= width else name[: width - 1] + "…"
+        return Text(cut.ljust(width), no_wrap=True)
 
 
 class _Amounts(ProgressColumn):
-    """Bytes read and sent, and how fast they leave."""
+    """Bytes read and sent, and how fast they leave; what was read only where there is room."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
 
     def render(self, task: Task) -> Text:
         if task.fields.get("note"):
             return Text(task.fields["note"], style="cyan", no_wrap=True)
         speed = f"{size(task.speed)}/s" if task.speed else ""
         read, sent = size(task.fields["read"]), size(task.completed)
-        return Text(f"read {read:>10}  sent {sent:>10}  {speed:>12}", no_wrap=True)
+        before = f"read {read:>10}  " if self._console.width >= _WIDE else ""
+        return Text(f"{before}sent {sent:>10} {speed:>12}", no_wrap=True)
 
 
 class _Entries(ProgressColumn):
@@ -66,8 +78,8 @@ class Bars:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
-            _Name(),
-            _Amounts(),
+            _Name(console),
+            _Amounts(console),
             _Entries(),
             TimeElapsedColumn(),
             console=console,
@@ -79,7 +91,6 @@ class Bars:
         self._run = self._progress.add_task("all entries", total=None, read=0, found=0, done=0)
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -93,6 +104,8 @@ class Bars:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Connected():
+                self._progress.start()  # not sooner: a passphrase may have been asked for
             case EntryFound():
                 self._add(self._run, found=1)
             case EntryStarted(entry):

@@ -17,6 +17,8 @@ def summary(report: Report) -> list[str]:
 
 def _headline(report: Report) -> str:
     committed = report.committed
+    if not report.outcomes and not report.is_interrupted:
+        return "nothing to back up: no entries were found"
     stored = sum(outcome.size for outcome in committed)
     raw = sum(outcome.raw_size for outcome in committed)
     rate = f", {size(raw / report.seconds)}/s" if report.seconds > 0 else ""
@@ -41,5 +43,5 @@ def _trouble(report: Report) -> list[str]:
 
 
 def _incomplete(outcome: Committed) -> str:
-    files = counted(outcome.problems.losses, "file was", "files were")
-    return f"{shown(outcome.entry.path)}: {files} not backed up as asked (named above)"
+    files = counted(outcome.problems.losses, "file")
+    return f"{shown(outcome.entry.path)}: {files} changed or could not be read (named above)"

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
 from anyio import move_on_after, sleep, to_thread
 
-from async_backup.errors import HostKeyError, SettingsError, Unreachable
+from async_backup.errors import AuthenticationError, BackupError, HostKeyError, SettingsError, Unreachable
 from async_backup.remote.retry import pause_before
 from async_backup.remote.ssh.connection import Connection
-from async_backup.remote.ssh.keys import KnownHosts, known_hosts_files, load_keys
+from async_backup.remote.ssh.keys import KnownHosts, encrypted_keys, known_hosts_files, load_keys
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, connect_error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from async_backup.config import Destination, SshSettings
 
 _CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """Put first: measured twice as fast as asyncssh's first choice where the processor knows AES."""
 
+_USUAL_KEYS = ["~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"]
 _LOGIN_TIMEOUT = 30
 _KEEP_ALIVE = 15
 _KEEP_ALIVE_COUNT = 3
@@ -33,9 +37,16 @@ class _HungUp(Unreachable):
 class Dialer:
     """Makes connections to one server. Use `prepare`."""
 
-    def __init__(self, options: asyncssh.SSHClientConnectionOptions, known_hosts: KnownHosts, timeout: float) -> None:
+    def __init__(
+        self,
+        options: asyncssh.SSHClientConnectionOptions,
+        known_hosts: KnownHosts,
+        key_files: list[Path],
+        timeout: float,
+    ) -> None:
         self._options = options
         self._known_hosts = known_hosts
+        self._key_files = key_files
         self._timeout = timeout
         self.host: str = options.host
         self._port: int = options.port
@@ -43,7 +54,7 @@ class Dialer:
     @classmethod
     async def prepare(cls, destination: Destination, settings: SshSettings) -> Dialer:
         """Read all that a connection needs; raises SettingsError, HostKeyError or AuthenticationError."""
-        keys = await to_thread.run_sync(load_keys, settings.keys, settings.ask_passphrase)
+        keys = await to_thread.run_sync(load_keys, settings.keys, settings.ask_passphrase, abandon_on_cancel=True)
         config = _config_files(settings)
         make_options = partial(
             asyncssh.SSHClientConnectionOptions.construct,
@@ -66,7 +77,9 @@ class Dialer:
             options = await make_options(known_hosts=known_hosts.match, encryption_algs=ciphers)
         except REQUEST_ERRORS as error:
             raise SettingsError(f"the SSH settings for {destination.host} cannot be used: {error}") from error
-        return cls(options, known_hosts, settings.timeout)
+        configured_keys = configured.config.get("IdentityFile") or _USUAL_KEYS
+        key_files = [] if keys else await to_thread.run_sync(_expanded, configured_keys)
+        return cls(options, known_hosts, key_files, settings.timeout)
 
     async def dial(self) -> Connection:
         """A new connection with its host key checked; raises Unreachable, HostKeyError or AuthenticationError.
@@ -89,9 +102,21 @@ class Dialer:
             if await self._has_other_key():
                 raise await self._host_key_error() from error
             raise _HungUp(str(connect_error(error, self.host, self._port))) from error
+        except asyncssh.PermissionDenied as error:
+            raise await self._authentication_error(error) from error
         except REQUEST_ERRORS as error:
             raise connect_error(error, self.host, self._port) from error
         return Connection(connection, self.host, self._timeout)
+
+    async def _authentication_error(self, error: asyncssh.PermissionDenied) -> BackupError:
+        found = connect_error(error, self.host, self._port)
+        passed_over = await to_thread.run_sync(encrypted_keys, self._key_files)
+        if not passed_over:
+            return found
+        names = " and ".join(map(str, passed_over))
+        return AuthenticationError(
+            f"{found}. Passed over, since encrypted: {names}; load it with ssh-add, or use --key"
+        )
 
     async def _host_key_error(self) -> HostKeyError:
         host = self._options.host_key_alias or self.host
@@ -113,6 +138,10 @@ class Dialer:
             except REQUEST_ERRORS:
                 return None
         return None
+
+
+def _expanded(names: Sequence[object]) -> list[Path]:
+    return [Path(str(name)).expanduser() for name in names]
 
 
 def _config_files(settings: SshSettings) -> tuple[()] | list[str]:

@@ -45,12 +45,28 @@ def _decrypt(path: Path, ask: Callable[[Path], str | None] | None) -> Sequence[a
             break
         try:
             return asyncssh.load_keypairs(str(path), passphrase)
-        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
-            continue
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+            if "bcrypt" in str(error):
+                raise SettingsError(f"the key {path} cannot be decrypted: {error}") from error
     raise AuthenticationError(
         f"the key {path} is encrypted and no right passphrase was given; "
         "run from a terminal to be asked for it, or load the key into ssh-agent (ssh-add)"
     )
+
+
+def encrypted_keys(paths: Iterable[Path]) -> list[Path]:
+    """Those of the private keys that nobody asked a passphrase for, so that they were passed over."""
+    return [path for path in paths if _is_encrypted(path)]
+
+
+def _is_encrypted(path: Path) -> bool:
+    try:
+        asyncssh.read_private_key(str(path))
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        return "assphrase" in str(error)
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 class KnownHosts:

@@ -1,0 +1,80 @@
+"""Slots: a fixed amount of shared memory that carries packed segments from the processes to the event loop."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from mmap import PROT_READ, mmap
+
+from anyio import Semaphore
+
+from async_backup.errors import NoSpace
+
+_HEADER_ROOM = 256 << 10
+"""Bytes of a slot beyond the segment and its growth: headers with long paths, and gzip's own."""
+
+
+class Slot:
+    """A piece of shared memory that holds one packed segment, lent until `release`."""
+
+    def __init__(self, slots: Slots, index: int, view: memoryview) -> None:
+        self._slots = slots
+        self.index = index
+        self._view = view
+
+    def data(self, length: int) -> memoryview:
+        """The first `length` bytes, valid until the release."""
+        return self._view[:length]
+
+    def release(self) -> None:
+        self._slots.give_back(self)
+
+
+class Slots:
+    """A fixed number of slots: the bound on memory for packed data, and the back-pressure on packing."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.size = size
+        self.count = count
+        self.descriptor = _reserve(count * size)
+        view = memoryview(mmap(self.descriptor, count * size, prot=PROT_READ))
+        self._free = [Slot(self, i, view[i * size : (i + 1) * size]) for i in range(count)]
+        self._available = Semaphore(count)
+
+    async def acquire(self) -> Slot:
+        """Wait for a free slot."""
+        await self._available.acquire()
+        return self._free.pop()
+
+    def give_back(self, slot: Slot) -> None:
+        self._free.append(slot)
+        self._available.release()
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def slot_size(segment_size: int) -> int:
+    """Bytes of a slot for segments of that size: room for growth of files, headers and data that does not shrink."""
+    size = segment_size + segment_size // 4 + segment_size // 256 + _HEADER_ROOM
+    return -(-size // 4096) * 4096
+
+
+def _reserve(size: int) -> int:
+    """A nameless file of `size` bytes whose space is really there: writing past a full tmpfs kills a process."""
+    problems = []
+    for directory in ("/dev/shm", tempfile.gettempdir()):
+        try:
+            with tempfile.TemporaryFile(dir=directory) as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.write(bytes(size))
+                    file.flush()
+                return os.dup(file.fileno())
+        except OSError as error:
+            problems.append(f"{directory}: {error.strerror}")
+    raise NoSpace(
+        f"no room for {size >> 20} MiB of segments on their way ({', '.join(problems)}); "
+        "free some, set TMPDIR, or lower --segment-size, --connections or --processes"
+    )
