@@ -126,6 +126,16 @@ def test_an_encrypted_key_without_a_terminal_says_where_to_give_the_passphrase(
     assert "ssh-agent" in done.stderr
 
 
+def test_an_encrypted_key_of_the_configuration_is_said_to_be_passed_over(
+    sshd: Sshd, source: Path, tmp_path: Path
+) -> None:
+    key, config = encrypted(sshd, tmp_path), tmp_path / "config"
+    config.write_text(f"Host *\n  IdentityFile {key}\n  UserKnownHostsFile {sshd.known_hosts}\n")
+    done = finished([*PROGRAM, "run", str(source), "--to", sshd.destination(), "--ssh-config", str(config)])
+    assert done.returncode == 1
+    assert f"Passed over, since encrypted: {key}" in done.stderr
+
+
 @pytest.mark.parametrize(("answers", "code"), [(["open sesame"], 0), (["wrong", "open sesame"], 0), (["a"] * 3, 1)])
 def test_an_encrypted_key_is_asked_for_on_a_terminal(
     sshd: Sshd, source: Path, tmp_path: Path, answers: list[str], code: int

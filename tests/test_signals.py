@@ -122,7 +122,12 @@ def test_a_second_signal_ends_it_at_once(sshd: Sshd, source: Path, target: Path)
     assert process.returncode == 130
 
 
-def test_the_next_run_removes_what_a_killed_one_left_and_only_that(sshd: Sshd, source: Path, target: Path) -> None:
+def test_the_next_run_removes_what_a_killed_one_left_and_only_that(
+    sshd: Sshd, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     process = slow_backup(sshd, source, target)
     children = descendants(process.pid)
     process.kill()
@@ -130,6 +135,7 @@ def test_the_next_run_removes_what_a_killed_one_left_and_only_that(sshd: Sshd, s
     wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
     left = temporary(target)
     assert len(left) == 2
+    assert list(scratch.iterdir()) == []
     strangers = [".hidden.part", ".a.tar.gz.part", ".x.00000000-00000000-1-1-00000000.part"]
     for name in strangers:
         (target / name).touch()

@@ -155,9 +155,10 @@ def test_each_event_is_one_json_object_of_ascii() -> None:
     assert os.fsencode(objects[-1]["entry"]["name"]) == b"caf\xe9\n"
 
 
-def test_bars_show_names_as_they_are_and_end_clean() -> None:
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_bars_show_names_as_they_are_and_end_clean(width: int) -> None:
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=120, highlight=False)
+    console = Console(file=screen, force_terminal=True, width=width, highlight=False)
     with Bars(console) as bars:
         bars.lines = PlainPrinter("me@nas:/backups", bars.print, bars.trouble)
         for event in EVENTS:
