@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from asyncio import wrap_future
+import signal
+from asyncio import wait, wrap_future
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import count
 from multiprocessing.util import get_temp_dir
@@ -26,7 +27,7 @@ from async_backup.tasks import task_group
 from async_backup.worker_process import PackingRules, SharedDescriptor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from concurrent.futures import Future
 
     from async_backup.worker_process import PackedSlot, PlanPart
@@ -36,6 +37,12 @@ _T = TypeVar("_T")
 
 _TASKS_A_PROCESS = 2
 """One under way and one waiting, so that a process does not idle while its result travels."""
+
+_LOOK_AFTER = 2.0
+"""Seconds between looks whether a task can still come to an end."""
+
+_START_ERRORS = (BrokenProcessPool, OSError, EOFError, RuntimeError)
+"""What starting a process raises where the system has no room for it, or its forkserver has just died."""
 
 _MOST_READERS = 4096
 """Packing processes that one lifeline can end, those included that died and were replaced."""
@@ -58,7 +65,7 @@ class _Process:
         executor = self._executor
         self.in_flight += 1
         try:
-            return await _uncancelled(executor.submit(function, *args, **kwargs))
+            return await _answer(executor, _submitted(executor, function, *args, **kwargs))
         except BrokenProcessPool as error:
             await self._replace(executor)
             raise WorkerDied("a packing process ended unexpectedly (is memory short?)") from error
@@ -67,31 +74,79 @@ class _Process:
 
     async def _replace(self, broken: ProcessPoolExecutor) -> None:
         if self._executor is broken and not self._is_closed:
-            self._executor = self._start()
-            await to_thread.run_sync(self._first_call)
+            with suppress(*_START_ERRORS):  # the next call finds it broken and tries again
+                self._executor = self._start()
+                await to_thread.run_sync(self._first_call)
 
     def _first_call(self) -> None:
-        with suppress(BrokenProcessPool):
+        with _hangup_blocked():
             self._executor.submit(worker_process.is_ready).result()
 
     async def start(self) -> None:
-        await to_thread.run_sync(self._first_call)
+        """Start the process; raises PackingFailed where the system does not let us."""
+        try:
+            await to_thread.run_sync(self._first_call)
+        except _START_ERRORS as error:
+            if not self._is_closed:
+                raise cannot_start(error) from error
 
     def forbid_replacement(self) -> None:
         self._is_closed = True
 
     async def close(self) -> None:
         self._is_closed = True
-        await to_thread.run_sync(lambda: self._executor.shutdown(wait=True, cancel_futures=True))
+        with suppress(RuntimeError):  # its thread was never started
+            await to_thread.run_sync(lambda: self._executor.shutdown(wait=True, cancel_futures=True))
 
 
-async def _uncancelled(future: Future[_T]) -> _T:
+def cannot_start(error: BaseException) -> PackingFailed:
+    """The error for a system that has no room for our processes."""
+    said = str(error) or type(error).__name__
+    return PackingFailed(f"packing processes cannot be started ({said}); see ulimit, /dev/shm and TMPDIR")
+
+
+def _submitted(
+    executor: ProcessPoolExecutor, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+) -> Future[_T]:
+    """The task of a process that may have to be started first; raises BrokenProcessPool where it cannot be."""
+    try:
+        with _hangup_blocked():
+            return executor.submit(function, *args, **kwargs)
+    except _START_ERRORS as error:
+        raise BrokenProcessPool(str(error)) from error
+
+
+async def _answer(executor: ProcessPoolExecutor, future: Future[_T]) -> _T:
+    """Wait for the end of a task, whatever cancels us; raises BrokenProcessPool where it will never come."""
     scope = CancelScope(shield=True)
     scope.__enter__()
     try:
-        return await wrap_future(future)
+        waiting = wrap_future(future)
+        while not (await wait({waiting}, timeout=_LOOK_AFTER))[0]:
+            manager = getattr(executor, "_executor_manager_thread", None)
+            if manager is not None and not manager.is_alive() and not future.done():
+                await to_thread.run_sync(_kill_process, executor)
+                raise BrokenProcessPool("the thread that waits for the process has ended")
+        return waiting.result()
     finally:
         scope.__exit__(None, None, None)
+
+
+def _kill_process(executor: ProcessPoolExecutor) -> None:
+    """End the process of an executor that has lost its thread: it must not write into a slot any more."""
+    for process in (executor._processes or {}).values():
+        process.kill()
+        process.join()
+
+
+@contextmanager
+def _hangup_blocked() -> Iterator[None]:
+    """Processes started here do not end with the terminal: we decide about that, and clean up."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Lifeline:
@@ -215,7 +270,7 @@ async def open_workers(processes: int, slots: int, rules: PackingRules) -> Async
     """Packing processes and slots for as long as the block lasts; both are gone after it, however it ends.
 
     A process starts with `Workers.start` or with its first task, the sooner of both.
-    Raises NoSpace where the slots cannot be reserved.
+    Raises NoSpace where the slots cannot be reserved, PackingFailed where processes cannot be started.
     """
     shared = Slots(slots, slot_size(rules.segment_size))
     lifeline = Lifeline()
@@ -225,9 +280,15 @@ async def open_workers(processes: int, slots: int, rules: PackingRules) -> Async
     context.set_forkserver_preload(["async_backup.worker_process"])
 
     def start() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, context, initialize)
+        with _hangup_blocked():
+            return ProcessPoolExecutor(1, context, initialize)
 
-    workers = Workers(processes, shared, lifeline, start)
+    try:
+        workers = Workers(processes, shared, lifeline, start)
+    except OSError as error:
+        lifeline.close()
+        shared.close()
+        raise cannot_start(error) from error
     try:
         yield workers
     finally:

@@ -231,10 +231,18 @@ class TestWatch:
         assert watched.is_stalled(0)
 
     async def test_data_on_the_line_gives_an_answer_more_time(self) -> None:
-        watched = Watch(timeout=-1)
+        watched = Watch(timeout=10)
         watched.begin(Timeout(None), 1000)
+        watched._since -= 20
         assert watched.bytes_under_way == 1000
-        assert not watched.is_stalled(2 * watch._SLOWEST_RATE)
+        assert watched.is_stalled(0)
+        assert not watched.is_stalled(30 * watch._SLOWEST_RATE)
+
+    async def test_but_not_more_than_some_time_limits(self) -> None:
+        watched = Watch(timeout=10)
+        watched.begin(Timeout(None), 1000)
+        watched._since -= 60
+        assert watched.is_stalled(1000 * watch._SLOWEST_RATE)
 
     async def test_any_answer_starts_the_time_anew(self) -> None:
         watched, limits = Watch(timeout=0.05), [Timeout(None), Timeout(None)]

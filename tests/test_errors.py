@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import socket
 import subprocess
 import time
@@ -318,3 +319,15 @@ def test_an_alias_of_the_ssh_configuration_works(sshd: Sshd, source: Path, tmp_p
     done = finished([*PROGRAM, "run", str(source), "--to", f"nas:{tmp_path}/to", "--ssh-config", str(config)])
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list((tmp_path / "to").glob("*.tar.gz"))) == 1
+
+
+def test_a_system_without_room_for_processes_is_said_so(sshd: Sshd, source: Path) -> None:
+    done = finished(["bash", "-c", f"ulimit -n 24; {shlex.join(backup_command(sshd, source))}"])
+    assert done.returncode == 1
+    assert "cannot be started" in done.stderr
+
+
+def test_too_little_memory_is_no_hang(sshd: Sshd, source: Path) -> None:
+    command = shlex.join(backup_command(sshd, source))
+    done = subprocess.run(["bash", "-c", f"ulimit -v 300000; {command}"], capture_output=True, timeout=60, check=False)
+    assert done.returncode in {1, 3}

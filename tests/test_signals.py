@@ -186,3 +186,38 @@ def test_killed_at_any_moment_only_verified_archives_have_final_names(sshd: Sshd
     done = finished(backup_command(sshd, source, "--timestamp-format", "last", to=target))
     assert done.returncode == 0
     assert temporary(target) == []
+
+
+def test_a_hangup_of_the_whole_terminal_ends_it_without_noise(sshd: Sshd, source: Path, target: Path) -> None:
+    command = backup_command(sshd, source, "--limit-rate", "4M", to=target)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(list(target.glob(".large*.part"))) == 2)
+    os.killpg(process.pid, signal.SIGHUP)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert temporary(target) == []
+
+
+def test_it_goes_on_when_all_packing_processes_and_their_parent_are_killed_again_and_again(
+    sshd: Sshd, source: Path, target: Path
+) -> None:
+    process = started(backup_command(sshd, source, "--limit-rate", "8M", "--retries", "9", to=target))
+    wait_until(lambda: list(target.glob(".large*.part")))
+    for _ in range(4):
+        for child in descendants(process.pid):
+            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.05)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode in {0, 3}, err
+    assert f"of {len(list(source.iterdir()))} entries committed" in out
+    assert temporary(target) == []
+    assert all_verified(target)

@@ -1,8 +1,12 @@
 """The command line. Its parts are imported when it runs: packing processes load this module too."""
 
+import sys
+
 
 def main() -> None:
     """The `async-backup` command."""
-    from async_backup.cli.app import app  # noqa: PLC0415
-
+    try:
+        from async_backup.cli.app import app  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.exit(130)
     app()

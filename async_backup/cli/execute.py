@@ -41,6 +41,8 @@ def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool =
     except BackupError as error:
         fail(error, as_json=as_json)
     finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # all is done; only the exit code is still to be told
         restore_terminal()
 
 

@@ -15,7 +15,9 @@ DEFAULTS = Limits()
 
 Sources = Annotated[
     list[Path],
-    typer.Argument(metavar="SOURCE", help="Directories; each entry of one becomes an archive.", show_default=False),
+    typer.Argument(
+        readable=False, metavar="SOURCE", help="Directories; each entry of one becomes an archive.", show_default=False
+    ),
 ]
 To = Annotated[
     str,
@@ -56,7 +58,7 @@ Timeout = Annotated[
     typer.Option(
         metavar="SECONDS",
         min=1,
-        help="How long a connection may give no answer before it is replaced.",
+        help="How long a connection may give no answer before it is replaced (five times that with much under way).",
         rich_help_panel=_CONNECTION,
     ),
 ]

@@ -9,6 +9,10 @@ _SLOWEST_RATE = 64 << 10
 """Bytes a second of a line that is slow but alive: waiting for an answer may take as long as the data before it."""
 
 
+_MOST_PATIENCE = 4
+"""Time limits that data under way may add."""
+
+
 class Watch:
     """Ends requests whose channel has given no answer for too long.
 
@@ -44,7 +48,7 @@ class Watch:
 
     def is_stalled(self, bytes_before: int) -> bool:
         """Whether an answer is overdue, with `bytes_before` bytes on the same line."""
-        allowed = self._timeout + bytes_before / _SLOWEST_RATE
+        allowed = self._timeout + min(bytes_before / _SLOWEST_RATE, _MOST_PATIENCE * self._timeout)
         return bool(self._sizes) and time.monotonic() - self._since > allowed
 
     def cancel(self) -> None:
