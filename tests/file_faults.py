@@ -159,16 +159,12 @@ class RenameAnswerLost(Fault):
             files.connection.abort()
 
 
-class RenameHangs(Fault):
-    """A rename is done and never answered."""
+class _Silence(Fault):
+    """The base of faults that let requests wait until the server ends."""
 
     def __init__(self) -> None:
         super().__init__()
         self._released = Event()
-
-    async def after_rename(self, files: DemoFiles) -> None:
-        self.hit()
-        await self._released.wait()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -178,7 +174,15 @@ class RenameHangs(Fault):
             self._released.set()
 
 
-class Hang(Fault):
+class RenameHangs(_Silence):
+    """A rename is done and never answered."""
+
+    async def after_rename(self, files: DemoFiles) -> None:
+        self.hit()
+        await self._released.wait()
+
+
+class Hang(_Silence):
     """Gives no answer any more to requests of files from the n-th on, on every channel or on that one only."""
 
     def __init__(self, after: int = 0, *, one_channel: bool = False) -> None:
@@ -186,7 +190,6 @@ class Hang(Fault):
         self._after = after
         self._one_channel = one_channel
         self._requests = 0
-        self._released = Event()
         self._hung: DemoFiles | None = None
 
     async def on_request(self, files: DemoFiles) -> None:
@@ -196,13 +199,6 @@ class Hang(Fault):
         self._hung = files
         self.hit()
         await self._released.wait()
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._released.set()
 
 
 class NoLimits(Fault):

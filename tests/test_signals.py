@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tests.command import backup_command, finished, started
 from tests.processes import descendants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.sshd import Sshd
 
@@ -61,6 +62,19 @@ def slow_backup(sshd: Sshd, source: Path, target: Path) -> subprocess.Popen[str]
     return process
 
 
+@contextmanager
+def stopped_descendants(pid: int) -> Iterator[None]:
+    """The processes below `pid` stand still for as long as the block lasts."""
+    frozen = descendants(pid)
+    for child in frozen:
+        os.kill(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for child in frozen:
+            os.kill(child, signal.SIGCONT)
+
+
 def all_verified(target: Path) -> bool:
     sums = sorted(target.glob("*.md5"))
     archives = sorted(path.name for path in target.glob("*.tar.gz"))
@@ -89,17 +103,11 @@ def test_a_signal_ends_the_run_soon_and_says_what_was_not_committed(
 
 def test_a_signal_ends_a_run_whose_server_does_not_answer(sshd: Sshd, source: Path, target: Path) -> None:
     process = slow_backup(sshd, source, target)
-    frozen = descendants(sshd.pid)
-    for child in frozen:
-        os.kill(child, signal.SIGSTOP)
-    try:
+    with stopped_descendants(sshd.pid):
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         took = time.monotonic() - begin
-    finally:
-        for child in frozen:
-            os.kill(child, signal.SIGCONT)
     assert process.returncode == 130
     assert took < STOPPED_WITHIN + 1
     assert "stopping" in err
@@ -107,18 +115,12 @@ def test_a_signal_ends_a_run_whose_server_does_not_answer(sshd: Sshd, source: Pa
 
 def test_a_second_signal_ends_it_at_once(sshd: Sshd, source: Path, target: Path) -> None:
     process = slow_backup(sshd, source, target)
-    frozen = descendants(sshd.pid)
-    for child in frozen:
-        os.kill(child, signal.SIGSTOP)
-    try:
+    with stopped_descendants(sshd.pid):
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert "stopping" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=2)
-    finally:
-        for child in frozen:
-            os.kill(child, signal.SIGCONT)
     assert process.returncode == 130
 
 

@@ -74,7 +74,6 @@ class Pool:
         self._change = Condition()
         self._loss = Event()
         self.host = dialer.host
-        self.reconnects = 0
 
     async def channel(self) -> Channel:
         """The channel with the least to do; waits while the only ones left are being replaced.

@@ -95,7 +95,7 @@ class PlainPrinter:
                 self._out(f"hash values of {shown(outcome.entry.archive)} match")
                 self._out(f"  before upload: {outcome.digest}")
                 self._out(f"  after upload:  {outcome.stored.value}")
-                self._out(f"upload completed: {self._route(outcome.entry)} ({size(outcome.size)})")
+                self._out(f"upload completed: {route(outcome.entry, self._destination)} ({size(outcome.size)})")
             case Failed():
                 if isinstance(outcome.error, DigestMismatch):
                     self._mismatch(outcome.entry, outcome.error)
@@ -104,9 +104,6 @@ class PlainPrinter:
                 self._err(f"not committed: {shown(outcome.entry.path)}")
             case _:
                 assert_never(outcome)
-
-    def _route(self, entry: Entry) -> str:
-        return route(entry, self._destination)
 
 
 def route(entry: Entry, destination: str) -> str:

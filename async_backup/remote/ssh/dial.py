@@ -50,6 +50,7 @@ class Dialer:
         self._timeout = timeout
         self.host: str = options.host
         self._port: int = options.port
+        self._known_as: str = options.host_key_alias or options.host
 
     @classmethod
     async def prepare(cls, destination: Destination, settings: SshSettings) -> Dialer:
@@ -119,13 +120,11 @@ class Dialer:
         )
 
     async def _host_key_error(self) -> HostKeyError:
-        host = self._options.host_key_alias or self.host
-        return self._known_hosts.problem(host, self._port, await self._fetch_host_key())
+        return self._known_hosts.problem(self._known_as, self._port, await self._fetch_host_key())
 
     async def _has_other_key(self) -> bool:
         """Whether the server hung up because it has no host key of the types that we trust."""
-        host = self._options.host_key_alias or self.host
-        trusted = self._known_hosts.match(host, "", self._port if self._port != asyncssh.DEFAULT_PORT else None)[0]
+        trusted = self._known_hosts.listed(self._known_as, self._port)[0]
         if not trusted:
             return False
         key = await self._fetch_host_key()

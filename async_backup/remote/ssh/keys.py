@@ -89,12 +89,16 @@ class KnownHosts:
         del address
         return tuple(self._hosts.match(host, "", port)[:3])
 
+    def listed(self, host: str, port: int) -> tuple[Sequence[object], ...]:
+        """The same for a server's real port, which asyncssh leaves out where it is the usual one."""
+        return self.match(host, "", port if port != asyncssh.DEFAULT_PORT else None)
+
     def describe(self) -> str:
         return " or ".join(self._files) or "any known_hosts file"
 
     def problem(self, host: str, port: int, key: asyncssh.SSHKey | None) -> HostKeyError:
         """Why the server's `key` (None where it could not be fetched) was not trusted, and what to do."""
-        trusted, authorities, revoked = self.match(host, "", port if port != asyncssh.DEFAULT_PORT else None)
+        trusted, authorities, revoked = self.listed(host, port)
         shown = f"{key.get_algorithm()} {key.get_fingerprint()}" if key else "unknown: it could not be fetched"
         if key is not None and key in revoked:
             return HostKeyError(f"{host}: the host key {shown} is marked as revoked in {self.describe()}")
