@@ -76,6 +76,7 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
             run=run,
             algorithm=settings.hash,
             checksum_file=settings.checksum_file,
+            changed=settings.changed,
         )
         found = scan_all(sources, timestamp, settings.selection)
         pipeline = Pipeline(transfer, settings.limits, listener, taken)
@@ -86,8 +87,8 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
 @asynccontextmanager
 async def _opened(settings: Settings, run: RunId) -> AsyncIterator[tuple[SftpStore, Workers]]:
     """Store and workers; the processes start while the connection is made."""
-    rules = PackingRules(settings.limits.segment_size, settings.level, settings.selection, settings.hash)
     limits = settings.limits
+    rules = PackingRules(limits.segment_size, settings.level, settings.selection, settings.hash, settings.xattrs)
     async with open_workers(limits.processes, limits.slots, rules) as workers:
         store = open_store(
             settings.destination, settings.ssh, limits, algorithm=settings.hash, verify=settings.verify, run=run

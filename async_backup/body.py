@@ -12,7 +12,9 @@ from aiofiles import tempfile
 from anyio import CancelScope, Event, create_memory_object_stream, to_thread
 
 from async_backup.archive.index import IndexWriter, Segment
-from async_backup.errors import NoSpace, SourceMoved
+from async_backup.archive.member import ProblemKind
+from async_backup.config import Changed
+from async_backup.errors import NoSpace, SourceChanged, SourceMoved
 from async_backup.events import FileProblem, SegmentPacked, SegmentSent
 from async_backup.model import Problems
 from async_backup.tasks import task_group
@@ -69,11 +71,21 @@ class _Segment:
 class BodyWriter:
     """Writes the archive of one entry into a new file."""
 
-    def __init__(self, entry: Entry, file: RemoteFile, workers: Workers, listener: Listener, algorithm: str) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        file: RemoteFile,
+        workers: Workers,
+        listener: Listener,
+        algorithm: str,
+        *,
+        changed: Changed = Changed.WARN,
+    ) -> None:
         self._entry = entry
         self._file = file
         self._workers = workers
         self._listener = listener
+        self._changed = changed
         self._digest = hashlib.new(algorithm, usedforsecurity=False)
         self._index = IndexWriter()
         self._slots: set[Slot] = set()
@@ -86,7 +98,8 @@ class BodyWriter:
     async def write(self, *, hard_links: bool) -> Body:
         """Plan, pack and send everything, index and footer last.
 
-        Raises SourceError, SourceMoved, WorkerDied, PackingFailed, NoSpace, or RemoteError from the file.
+        Raises SourceError, SourceMoved, SourceChanged, WorkerDied, PackingFailed, NoSpace, or RemoteError from the
+        file.
         """
         plan = self._workers.new_plan(os.fsencode(self._entry.source))
         try:
@@ -194,9 +207,19 @@ class BodyWriter:
         """Report problems; the pieces of a large file say the same one after another, which counts once."""
         for problem in problems:
             if self._last_problem is None or problem[:2] != self._last_problem[:2]:
-                self._problems = self._problems.plus(problem)
-                self._listener(FileProblem(self._entry, problem))
+                self._report(problem)
             self._last_problem = problem
+
+    def _report(self, problem: Problem) -> None:
+        is_change = problem.kind is ProblemKind.CHANGED
+        if is_change and self._changed is Changed.FAIL:
+            raise SourceChanged(
+                f"{os.fsdecode(problem.path)}: {problem.reason}; "
+                "back up a snapshot, or take the file as it comes with --changed warn"
+            )
+        is_loss = problem.kind.is_loss and not (is_change and self._changed is Changed.IGNORE)
+        self._problems = self._problems.plus(problem, is_loss=is_loss)
+        self._listener(FileProblem(self._entry, problem, is_loss))
 
 
 @asynccontextmanager

@@ -95,6 +95,14 @@ class Verify(StrEnum):
     READBACK = "readback"
 
 
+class Changed(StrEnum):
+    """What to make of a file that changed under every attempt to read it: a loss, a failed entry, or nothing."""
+
+    WARN = "warn"
+    FAIL = "fail"
+    IGNORE = "ignore"
+
+
 @dataclass(frozen=True, slots=True)
 class SshSettings:
     """How to reach and trust the server; None means what ssh(1) would use. `timeout` is in seconds.
@@ -161,6 +169,8 @@ class Settings:
     hash: str = "md5"
     verify: Verify = Verify.AUTO
     checksum_file: bool = True
+    xattrs: bool = True
+    changed: Changed = Changed.WARN
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -74,10 +74,11 @@ class SegmentSent:
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A file is not in the archive as it was on the disk."""
+    """A file is not in the archive as it was on the disk; `is_loss` says whether the run is incomplete for it."""
 
     entry: Entry
     problem: Problem
+    is_loss: bool
 
 
 @dataclass(frozen=True, slots=True)

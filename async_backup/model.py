@@ -50,9 +50,9 @@ class Problems:
     count: int = 0
     losses: int = 0
 
-    def plus(self, problem: Problem) -> Problems:
+    def plus(self, problem: Problem, *, is_loss: bool) -> Problems:
         first = (*self.first, problem) if len(self.first) < PROBLEMS_KEPT else self.first
-        return Problems(first, self.count + 1, self.losses + problem.kind.is_loss)
+        return Problems(first, self.count + 1, self.losses + is_loss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Slots: a fixed amount of shared memory that carries packed segments from the processes to the event loop."""
+"""Slots: a fixed amount of shared memory that carries packed segments between processes and the event loop."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from mmap import PROT_READ, mmap
+from mmap import PROT_READ, PROT_WRITE, mmap
 
 from anyio import Semaphore
 
@@ -26,6 +26,10 @@ class Slot:
         """The first `length` bytes, valid until the release."""
         return self._view[:length]
 
+    def fill(self, data: bytes) -> None:
+        """Put `data` at the start; only where slots are filled here."""
+        self._view[: len(data)] = data
+
     def release(self) -> None:
         self._slots.give_back(self)
 
@@ -33,11 +37,12 @@ class Slot:
 class Slots:
     """A fixed number of slots: the bound on memory for packed data, and the back-pressure on packing."""
 
-    def __init__(self, count: int, size: int) -> None:
+    def __init__(self, count: int, size: int, *, are_filled_here: bool = False) -> None:
         self.size = size
         self.count = count
         self.descriptor = _reserve(count * size)
-        view = memoryview(mmap(self.descriptor, count * size, prot=PROT_READ))
+        protection = PROT_READ | PROT_WRITE if are_filled_here else PROT_READ
+        view = memoryview(mmap(self.descriptor, count * size, prot=protection))
         self._free = [Slot(self, i, view[i * size : (i + 1) * size]) for i in range(count)]
         self._available = Semaphore(count)
 

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, current_time, move_on_after
+from anyio import CancelScope, current_time
 
 from async_backup.archive.member import Problem, ProblemKind
 from async_backup.body import Body, BodyWriter
+from async_backup.checksum_files import write_checksum_file
+from async_backup.config import Changed
 from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch
 from async_backup.events import EntryUploaded, FileProblem
 from async_backup.model import Committed
+from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from async_backup.events import Listener
     from async_backup.model import Entry, Problems
     from async_backup.remote.base import RemoteFile, RemoteStore
     from async_backup.remote.naming import RunId
     from async_backup.workers import Workers
-
-CLEANUP_GRACE = 2.0
-"""Seconds for removing what an attempt left; a server that gives no answer must not hold up the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Transfer:
         run: RunId,
         algorithm: str,
         checksum_file: bool,
+        changed: Changed = Changed.WARN,
     ) -> None:
         self._store = store
         self._workers = workers
@@ -60,6 +62,7 @@ class Transfer:
         self._run = run
         self._algorithm = algorithm
         self._checksum_file = checksum_file
+        self._changed = changed
         self._commits: set[CancelScope] = set()
         self._commit_deadline = inf
         self.leftovers: list[str] = []
@@ -69,7 +72,7 @@ class Transfer:
         temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
         file = await self._store.create(temporary)
         async with self.discarded_on_error(temporary, file):
-            writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm)
+            writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm, changed=self._changed)
             body = await writer.write(hard_links=hard_links)
             await file.finish()
         self._listener(EntryUploaded(entry, body.size, body.digest))
@@ -106,8 +109,9 @@ class Transfer:
         if reason is None:
             return body.problems
         problem = Problem(entry.name, ProblemKind.CHECKSUM_FILE, f"the checksum file was not written: {reason}")
-        self._listener(FileProblem(entry, problem))
-        return body.problems.plus(problem)
+        is_loss = problem.kind.is_loss
+        self._listener(FileProblem(entry, problem, is_loss))
+        return body.problems.plus(problem, is_loss=is_loss)
 
     async def _write_checksum_file(self, entry: Entry, digest: str) -> str | None:
         """Why there is none; None once it is there."""
@@ -118,36 +122,18 @@ class Transfer:
         return None
 
     async def _store_checksum(self, entry: Entry, digest: str) -> None:
-        name = entry.archive + b"." + self._algorithm.encode()
-        temporary = self._in_directory(entry, self._run.temporary_name(name))
-        file = await self._store.create(temporary)
-        async with self.discarded_on_error(temporary, file):
-            await file.write(0, checksum_line(digest, entry.archive))
-            await file.finish()
-            await self._store.rename(temporary, self._in_directory(entry, name))
+        await write_checksum_file(
+            self._store,
+            self._in_directory(entry, entry.archive),
+            algorithm=self._algorithm,
+            digest=digest,
+            run=self._run,
+            discarded=self.discarded_on_error,
+        )
 
-    @asynccontextmanager
-    async def discarded_on_error(self, temporary: bytes, file: RemoteFile | None = None) -> AsyncIterator[None]:
+    def discarded_on_error(self, temporary: bytes, file: RemoteFile | None = None) -> AbstractAsyncContextManager[None]:
         """Remove the temporary file if the block fails, also by cancellation, but never wait for ever."""
-        try:
-            yield
-        except BaseException as error:
-            if not await self._remove(temporary, file):
-                name = os.fsdecode(temporary)
-                self.leftovers.append(name)
-                error.add_note(f"{name} may be left on the server; the next run removes it")
-            raise
-
-    async def _remove(self, temporary: bytes, file: RemoteFile | None) -> bool:
-        with move_on_after(CLEANUP_GRACE, shield=True):
-            try:
-                if file is not None:
-                    await file.abandon()
-                await self._store.remove(temporary)
-            except BackupError:
-                return False
-            return True
-        return False
+        return discarded_on_error(self._store, temporary, file, leftovers=self.leftovers, grace=CLEANUP_GRACE)
 
     @contextmanager
     def _kept_from_cancellation(self) -> Iterator[None]:
@@ -173,10 +159,3 @@ class Transfer:
 
     def _in_directory(self, entry: Entry, name: bytes) -> bytes:
         return b"%b/%b" % (self._directory(entry).rstrip(b"/"), name)
-
-
-def checksum_line(digest: str, name: bytes) -> bytes:
-    """A line that `md5sum -c` and its sisters read: a backslash in front announces an escaped name."""
-    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
-    mark = b"\\" if escaped != name else b""
-    return b"%b%b  %b\n" % (mark, digest.encode(), escaped)

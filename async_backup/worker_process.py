@@ -5,43 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import shutil
-import signal
-import threading
 from dataclasses import dataclass
 from itertools import islice
 from mmap import mmap
-from multiprocessing.reduction import DupFd
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.index import IndexWriter, Segment
 from async_backup.archive.pack import Packed, pack
 from async_backup.archive.plan import Planner, PlanRules
-from async_backup.heap import keep_freed_memory
+from async_backup.child import settle_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from async_backup.archive.jobs import Job
     from async_backup.archive.member import Problem
-    from async_backup.archive.plan import Job
     from async_backup.archive.selection import Selection
+    from async_backup.child import SharedDescriptor
 
 JOBS_AT_ONCE = 16
 """Segments planned in one call: enough to keep every process busy until the next call."""
-
-
-class SharedDescriptor:
-    """A file descriptor of the parent that reaches a process while that is being started."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-
-    def __reduce__(self) -> tuple[object, tuple[object]]:
-        return _received, (DupFd(self.descriptor),)
-
-
-def _received(duplicate: Any) -> SharedDescriptor:
-    return SharedDescriptor(duplicate.detach())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +35,7 @@ class PackingRules:
     level: int
     selection: Selection
     algorithm: str
+    xattrs: bool = True
 
 
 class PackedSlot(NamedTuple):
@@ -109,7 +93,7 @@ class _Process:
         self._plans: dict[int, _Plan] = {}
 
     def begin(self, key: int, source: bytes, entry: bytes, slot: int, *, hard_links: bool) -> PlanPart:
-        rules = PlanRules(self._rules.segment_size, self._rules.selection, hard_links)
+        rules = PlanRules(self._rules.segment_size, self._rules.selection, hard_links, self._rules.xattrs)
         planner = Planner(source, entry, rules)
         plan = self._plans[key] = _Plan(planner, planner.jobs())
         jobs = list(islice(plan.jobs, 2))
@@ -155,7 +139,8 @@ class _Process:
         return WholeArchive(len(data), packed.raw_length, packed.members, digest, packed.problems, packed.lost_leader)
 
     def _packed(self, source: bytes, job: Job) -> Packed:
-        return pack(source, job, segment_size=self._rules.segment_size, level=self._rules.level)
+        rules = self._rules
+        return pack(source, job, segment_size=rules.segment_size, level=rules.level, xattrs=rules.xattrs)
 
     def _fill(self, slot: int, data: bytes) -> None:
         start = slot * self._slot_size
@@ -168,35 +153,17 @@ _process: _Process | None = None
 def initialize(
     slots: SharedDescriptor, lifeline: SharedDescriptor, scratch: str, slot_size: int, rules: PackingRules
 ) -> None:
-    """Make this process ready: `slots` and `lifeline` are descriptors of the slot file and of a pipe's end.
-
-    The process ends at once when something comes out of the pipe, or when nobody holds its other end any more; then
-    the parent has died, and its directory `scratch` is removed in its place.
-    """
+    """Make this process ready; `slots` is the descriptor of the slot file. See `child.settle_in` for the others."""
     global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    keep_freed_memory()
-    threading.Thread(target=_end_with, args=(lifeline.descriptor, scratch), daemon=True).start()
+    settle_in(lifeline, scratch)
     _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
     os.close(slots.descriptor)
-
-
-def _end_with(lifeline: int, scratch: str) -> None:
-    """End when the parent says so or is dead; in that case nobody else removes multiprocessing's directory."""
-    if not os.read(lifeline, 1):
-        shutil.rmtree(scratch, ignore_errors=True)
-    os._exit(1)
 
 
 def _state() -> _Process:
     if _process is None:
         raise RuntimeError("the packing process was not initialized")
     return _process
-
-
-def is_ready() -> bool:
-    """Answer, to show that the process has started."""
-    return _process is not None
 
 
 def begin_plan(key: int, source: bytes, entry: bytes, slot: int, *, hard_links: bool) -> PlanPart:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.archive.index import Member
+    from async_backup.archive.jobs import Job
     from async_backup.archive.member import Problem
     from async_backup.archive.pack import Packed
-    from async_backup.archive.plan import Job
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ def plan(
     segment_size: int = SEGMENT,
     selection: Selection | None = None,
     hard_links: bool = True,
+    xattrs: bool = True,
 ) -> tuple[list[Job], list[Problem]]:
     """All segments of an entry, and what there is to say."""
-    rules = PlanRules(segment_size, selection or Selection(), hard_links)
+    rules = PlanRules(segment_size, selection or Selection(), hard_links, xattrs)
     planner = Planner(bytes(source), entry, rules)
     return list(planner.jobs()), planner.problems
 
@@ -67,12 +68,14 @@ def make_archive(
     level: int = 1,
     selection: Selection | None = None,
     hard_links: bool = True,
+    xattrs: bool = True,
     meanwhile: Callable[[], None] = _nothing,
 ) -> Archive:
     """The archive of the entry `entry` in `source`, in the file `target`; `meanwhile` runs between plan and packing."""
-    jobs, problems = plan(source, entry, segment_size=segment_size, selection=selection, hard_links=hard_links)
+    rules = {"hard_links": hard_links, "xattrs": xattrs}
+    jobs, problems = plan(source, entry, segment_size=segment_size, selection=selection, **rules)
     meanwhile()
-    packed = [pack(bytes(source), job, segment_size=segment_size, level=level) for job in jobs]
+    packed = [pack(bytes(source), job, segment_size=segment_size, level=level, xattrs=xattrs) for job in jobs]
     segments = _write(target, packed)
     problems += [problem for part in packed for problem in part.problems]
     return Archive(target, problems, segments, any(part.lost_leader for part in packed))

@@ -15,13 +15,14 @@ from anyio import Event
 from anyio.lowlevel import checkpoint
 
 from async_backup.archive.selection import Selection
-from async_backup.config import Limits
+from async_backup.checksum_files import checksum_line
+from async_backup.config import Changed, Limits
 from async_backup.errors import SourceError
 from async_backup.pipeline import Pipeline
 from async_backup.remote.naming import RunId, is_temporary
 from async_backup.scan import Source, scan_all
 from async_backup.slots import Slots, slot_size
-from async_backup.transfer import Transfer, checksum_line
+from async_backup.transfer import Transfer
 from async_backup.worker_process import PackingRules
 from async_backup.worker_process import _Process as PackingProcess
 from async_backup.workers import Plan, Workers
@@ -121,12 +122,15 @@ async def run_pipeline(
     base: bytes = b"/backups",
     taken: frozenset[bytes] = frozenset(),
     checksum_file: bool = True,
+    changed: Changed = Changed.WARN,
     run: RunId = RUN,
 ) -> Outcome:
     """Back up the entries of `source` into the directory `base` of the store."""
     events: list[Happening] = []
     own = workers or InProcessWorkers()
-    transfer = Transfer(store, own, events.append, base=base, run=run, algorithm="md5", checksum_file=checksum_file)
+    transfer = Transfer(
+        store, own, events.append, base=base, run=run, algorithm="md5", checksum_file=checksum_file, changed=changed
+    )
     try:
         pipeline = Pipeline(transfer, limits, events.append, taken)
         found = scan_all([Source(source, b"")], STAMP, Selection())

@@ -159,7 +159,7 @@ def spoilt(draw: st.DrawFn, data: bytes) -> bytes:
 def test_a_footer_with_a_bit_flipped_or_a_byte_missing_is_refused(archive: Archive, data: st.DataObject) -> None:
     footer = archive.data()[-FOOTER_SIZE:]
     broken = data.draw(st.composite(spoilt)(footer))
-    with pytest.raises(ValueError, match=r"gzip member|footer|newer"):
+    with pytest.raises(ValueError, match=r"no index|footer|newer"):
         read_footer(broken)
 
 
@@ -188,13 +188,13 @@ def test_an_index_that_is_wrong_under_a_right_checksum_is_a_value_error_or_harml
 
 @given(tail=st.binary(max_size=2 * FOOTER_SIZE))
 def test_any_other_bytes_are_no_footer(tail: bytes) -> None:
-    with pytest.raises(ValueError, match="gzip member"):
+    with pytest.raises(ValueError, match="no index"):
         read_footer(tail)
 
 
 @pytest.mark.parametrize("length", range(FOOTER_SIZE))
 def test_a_cut_archive_is_not_taken_for_a_whole_one(archive: Archive, length: int) -> None:
-    with pytest.raises(ValueError, match="gzip member"):
+    with pytest.raises(ValueError, match="no index"):
         read_footer(archive.data()[: -1 - length][-FOOTER_SIZE:])
 
 

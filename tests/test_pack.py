@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from async_backup.archive.member import Problem, ProblemKind, meta_of
+from async_backup.archive.member import Problem, ProblemKind
 from async_backup.archive.pack import GROWTH
 from tests.archives import make_archive
 from tests.trees import SEGMENT, Directory, File, Link, Symlink, build
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from async_backup.archive.member import Meta
     from tests.archives import Archive
 
 ENTRY = b"entry"
@@ -95,10 +94,10 @@ def put_a_link_to_a_secret(victim: Path) -> None:
 
 CHANGES = [
     (remove, ProblemKind.VANISHED, "No such file or directory"),
-    (put_a_symlink, ProblemKind.CHANGED, REPLACED),
-    (put_a_fifo, ProblemKind.CHANGED, REPLACED),
-    (put_a_socket, ProblemKind.CHANGED, REPLACED),
-    (put_a_directory, ProblemKind.CHANGED, REPLACED),
+    (put_a_symlink, ProblemKind.REPLACED, REPLACED),
+    (put_a_fifo, ProblemKind.REPLACED, REPLACED),
+    (put_a_socket, ProblemKind.REPLACED, REPLACED),
+    (put_a_directory, ProblemKind.REPLACED, REPLACED),
 ]
 
 
@@ -112,7 +111,7 @@ def test_a_small_file_that_is_no_more_is_left_out_and_named(
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "reason"), [*CHANGES, (put_a_link_to_a_secret, ProblemKind.CHANGED, REPLACED)]
+    ("change", "kind", "reason"), [*CHANGES, (put_a_link_to_a_secret, ProblemKind.REPLACED, REPLACED)]
 )
 def test_a_large_file_that_is_no_more_becomes_zeros_and_is_named(
     tmp_path: Path, change: Callable[[Path], None], kind: ProblemKind, reason: str
@@ -172,22 +171,6 @@ def test_a_large_file_written_to_in_place_is_named(tmp_path: Path) -> None:
     assert set(archive.problems) == {Problem(b"entry/victim", ProblemKind.CHANGED, reason)}
 
 
-@pytest.mark.parametrize(("later", "verb"), [(SMALL.size // 2, "shrank"), (SMALL.size + 1, "grew")])
-def test_a_small_file_that_changes_size_under_the_very_read_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int, verb: str
-) -> None:
-    def change_after_looking(status: os.stat_result) -> Meta | None:
-        if status.st_size == SMALL.size:
-            os.truncate(tmp_path / "entry/victim", later)
-        return meta_of(status)
-
-    monkeypatch.setattr("async_backup.archive.pack.meta_of", change_after_looking)
-    archive = packed_after(tmp_path, SMALL, lambda _: None)
-    reason = f"it {verb} while it was read ({SMALL.size} bytes, then {later})"
-    assert archive.problems == [Problem(b"entry/victim", ProblemKind.CHANGED, reason)]
-    assert contents(archive)["victim"] == SMALL.content()[:later]
-
-
 @SIZES
 @pytest.mark.parametrize("change", [remove, put_a_symlink, put_a_directory])
 def test_a_first_name_that_is_no_more_is_a_lost_leader(
@@ -224,7 +207,7 @@ def test_a_directory_swapped_for_a_symlink_lets_nothing_in_from_outside(
 
     archive = make_archive(tmp_path / "source", ENTRY, tmp_path / "a.tar.gz", meanwhile=swap)
     assert {(problem.path, problem.kind) for problem in archive.problems} == {
-        (b"entry/a/b/" + file, ProblemKind.CHANGED)
+        (b"entry/a/b/" + file, ProblemKind.REPLACED)
     }
     assert File(size, 66).content() not in gzip.decompress(archive.data())
 
@@ -238,7 +221,7 @@ def test_a_directory_swapped_for_another_one_lets_nothing_in_from_there(tmp_path
         (tmp_path / "other").rename(tmp_path / "entry/a")
 
     archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz", meanwhile=swap)
-    assert archive.problems == [Problem(b"entry/a/file", ProblemKind.CHANGED, REPLACED)]
+    assert archive.problems == [Problem(b"entry/a/file", ProblemKind.REPLACED, REPLACED)]
     assert File(100, 66).content() not in gzip.decompress(archive.data())
 
 

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, given, settings
 
 from async_backup.archive.descent import open_file
 from async_backup.archive.index import PIECE
+from async_backup.archive.jobs import Batch, Leader, Piece
 from async_backup.archive.member import HARD_LINK, REGULAR, Problem, ProblemKind, meta_of
 from async_backup.archive.pack import pack
-from async_backup.archive.plan import Batch, Leader, Piece, Planner, PlanRules
+from async_backup.archive.plan import Planner, PlanRules
 from async_backup.archive.selection import Selection
 from tests.archives import Archive, make_archive, plan
 from tests.trees import IS_ROOT, SEGMENT, Directory, File, Link, Symlink, build, build_deep, trees
@@ -240,7 +241,7 @@ def test_a_directory_replaced_while_the_plan_is_made_is_named_and_not_followed(t
     ]
     assert planned == [b"entry", b"w", b"zz", b"last"]
     assert [(problem.path, problem.kind) for problem in planner.problems] == [
-        (b"entry/victim", ProblemKind.CHANGED),
+        (b"entry/victim", ProblemKind.REPLACED),
     ]
 
 
@@ -258,7 +259,7 @@ def test_a_directory_replaced_between_the_look_and_the_step_is_named_and_not_ent
     victim = (tmp_path / "entry/victim").stat().st_ino
     monkeypatch.setattr("async_backup.archive.plan.meta_of", replace_after_looking)
     archive = make_archive(tmp_path, ENTRY, tmp_path / "x")
-    assert [(problem.path, problem.kind) for problem in archive.problems] == [(b"entry/victim", ProblemKind.CHANGED)]
+    assert [(problem.path, problem.kind) for problem in archive.problems] == [(b"entry/victim", ProblemKind.REPLACED)]
     assert [found.path for _, found in archive.members()] == [ENTRY, b"entry/victim"]
 
 

@@ -25,10 +25,10 @@ from async_backup.body import BodyWriter
 from async_backup.errors import NoSpace, PackingFailed, SourceError, WorkerDied
 from async_backup.events import ignore
 from async_backup.model import Entry
+from async_backup.processes import Process
 from async_backup.remote.memory import MemoryStore
 from async_backup.slots import Slots, slot_size
 from async_backup.worker_process import PackingRules
-from async_backup.workers import _Process as PackingHandle
 from async_backup.workers import open_workers
 from tests.killers import hang, kill_always, kill_once
 from tests.processes import descendants, state
@@ -78,7 +78,7 @@ async def archive(pool: Workers, source: Path, name: bytes = b"large") -> tuple[
 
 def packing_processes(pool: Workers) -> list[int]:
     """The ids of the processes that are there now."""
-    executors = [process._executor for process in pool._processes]
+    executors = [process._executor for process in pool._processes._all]
     return [pid for executor in executors for pid in (executor._processes or {})]
 
 
@@ -98,16 +98,16 @@ async def test_one_directory_is_packed_by_all_processes(
     pool: Workers, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed_by: list[object] = []
-    call = PackingHandle.call
+    call = Process.call
 
-    async def noted(self: PackingHandle, function: Any, *arguments: Any, **more: Any) -> Any:
+    async def noted(self: Process, function: Any, *arguments: Any, **more: Any) -> Any:
         if function is worker_process.pack_job:
             packed_by.append(self)
         return await call(self, function, *arguments, **more)
 
-    monkeypatch.setattr(PackingHandle, "call", noted)
+    monkeypatch.setattr(Process, "call", noted)
     await archive(pool, source)
-    assert set(packed_by) == set(pool._processes)
+    assert set(packed_by) == set(pool._processes._all)
 
 
 async def test_many_archives_at_once_share_few_slots(pool: Workers, source: Path) -> None:
@@ -219,7 +219,7 @@ async def test_an_abort_ends_what_is_under_way_at_once(source: Path) -> None:
             async with create_task_group() as tasks:
                 tasks.start_soon(expect_death, pool)
                 tasks.start_soon(expect_death, pool)
-                await until(lambda: all(process.in_flight for process in pool._processes))
+                await until(lambda: all(process.in_flight for process in pool._processes._all))
                 pool.abort()
             with pytest.raises(WorkerDied):
                 await archive(pool, source)
@@ -229,7 +229,7 @@ async def test_an_abort_ends_what_is_under_way_at_once(source: Path) -> None:
 
 async def expect_death(pool: Workers) -> None:
     with pytest.raises(WorkerDied):
-        await pool._least_busy().call(hang, b"", b"", 0)
+        await pool._processes.least_busy().call(hang, b"", b"", 0)
 
 
 async def test_no_packing_process_outlives_its_block_however_it_ends() -> None:
@@ -263,6 +263,7 @@ PROGRAM = """
 import anyio
 from async_backup.archive.selection import Selection
 from async_backup.worker_process import PackingRules
+from async_backup.processes import Process
 from async_backup.workers import open_workers
 
 async def main():

@@ -43,13 +43,17 @@ class Attributes:
 
 @dataclass(frozen=True)
 class File:
-    """A regular file of `size` bytes; they follow from `seed` and do not compress."""
+    """A regular file of a hole and `size` bytes behind it; they follow from `seed` and do not compress."""
 
     size: int = 0
     seed: int = 0
     attributes: Attributes = field(default_factory=Attributes)
+    hole: int = 0
 
     def content(self) -> bytes:
+        return bytes(self.hole) + self.data()
+
+    def data(self) -> bytes:
         return Random(self.seed).randbytes(self.size)
 
 
@@ -144,7 +148,8 @@ def specials() -> st.SearchStrategy[Special]:
 
 
 def files() -> st.SearchStrategy[File]:
-    return st.builds(File, sizes(), st.integers(0, 255), attributes())
+    holes = st.sampled_from([0, 0, 0, 0, 4095, 4096, SEGMENT // 2, SEGMENT * 5])
+    return st.builds(File, sizes(), st.integers(0, 255), attributes(), holes)
 
 
 def trees() -> st.SearchStrategy[Directory]:
@@ -196,7 +201,9 @@ class Builder:
     def _file(self, directory: int, name: bytes, file: File) -> None:
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=directory)
         with open(descriptor, "wb") as handle:
-            handle.write(file.content())
+            handle.truncate(file.hole)
+            handle.seek(file.hole)
+            handle.write(file.data())
         self._files.append((directory, name))
 
     def _directory(self, directory: int, name: bytes, node: Directory) -> None:

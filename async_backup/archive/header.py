@@ -53,8 +53,11 @@ _DEVICES = (CHARACTER, BLOCK)
 _PADDINGS = [bytes(size) for size in range(BLOCK_SIZE)]
 
 
-def header(path: bytes, meta: Meta, link: bytes = b"") -> bytes:
-    """The header blocks of one member; `link` is the target of a symbolic or hard link."""
+def header(path: bytes, meta: Meta, link: bytes = b"", extra: bytes = b"") -> bytes:
+    """The header blocks of one member.
+
+    `link` is the target of a symbolic or hard link, `extra` are further pax records; they stand after ours.
+    """
     kind, mode, uid, gid, size, mtime_ns, _, _, _, rdev = meta
     if kind == DIRECTORY:
         path += b"/"
@@ -64,9 +67,11 @@ def header(path: bytes, meta: Meta, link: bytes = b"") -> bytes:
     fits = size <= _NUMBER_LIMIT and 0 <= seconds <= _NUMBER_LIMIT
     extended = b""
     if link or shown != path or not (fits and path.isascii() and _is_plain_owner(uid, gid)):
-        extended = _extended(path, shown, meta, link)
+        extended = _extended(path, shown, meta, link, extra)
     elif fraction:
-        extended = _pax(_record(b"mtime", b"%d.%09d" % (seconds, fraction)))
+        extended = _pax(pax_record(b"mtime", b"%d.%09d" % (seconds, fraction)) + extra)
+    elif extra:
+        extended = _pax(extra)
     if not fits:
         size, seconds = size if size <= _NUMBER_LIMIT else 0, min(max(seconds, 0), _NUMBER_LIMIT)
     first = _FIRST.pack(name, _permissions(mode, uid, gid), b"%011o\0%011o\0" % (size, seconds))
@@ -87,29 +92,29 @@ def _ustar_name(path: bytes) -> tuple[bytes, bytes]:
     return path[cut + 1 :], path[:cut]
 
 
-def _extended(path: bytes, shown: bytes, meta: Meta, link: bytes) -> bytes:
+def _extended(path: bytes, shown: bytes, meta: Meta, link: bytes, extra: bytes) -> bytes:
     """The headers that go before, or nothing where ustar's say it all; `shown` is the path that its fields give."""
     records = [*_time_records(meta.mtime_ns), *_number_records(meta), *_owner_records(meta.uid, meta.gid)]
     long_names = b""
     names = ((b"path", _LONG_PATH, path, shown != path), (b"linkpath", _LONG_LINK, link, len(link) > _NAME_LIMIT))
     for keyword, kind, name, is_cut in names:
-        if _is_utf8(name):
-            records += [_record(keyword, name)] if is_cut or not name.isascii() else []
+        if is_utf8(name):
+            records += [pax_record(keyword, name)] if is_cut or not name.isascii() else []
         elif len(name) > _LONG_NAME_LIMIT:
-            records = [_record(b"hdrcharset", b"BINARY"), *records, _record(keyword, name)]
+            records = [pax_record(b"hdrcharset", b"BINARY"), *records, pax_record(keyword, name)]
         elif is_cut:
             long_names += _long_name(kind, name)
-    return _pax(b"".join(records)) + long_names
+    return _pax(b"".join((*records, extra))) + long_names
 
 
 def _time_records(mtime_ns: int) -> list[bytes]:
     seconds, fraction = divmod(mtime_ns, _BILLION)
-    return [_record(b"mtime", _decimal(mtime_ns))] if fraction or not 0 <= seconds <= _NUMBER_LIMIT else []
+    return [pax_record(b"mtime", _decimal(mtime_ns))] if fraction or not 0 <= seconds <= _NUMBER_LIMIT else []
 
 
 def _number_records(meta: Meta) -> list[bytes]:
     limits = ((b"size", meta.size, _NUMBER_LIMIT), (b"uid", meta.uid, _ID_LIMIT), (b"gid", meta.gid, _ID_LIMIT))
-    return [_record(keyword, b"%d" % value) for keyword, value, limit in limits if value > limit]
+    return [pax_record(keyword, b"%d" % value) for keyword, value, limit in limits if value > limit]
 
 
 @lru_cache(maxsize=4096)
@@ -120,7 +125,7 @@ def _is_plain_owner(uid: int, gid: int) -> bool:
 def _owner_records(uid: int, gid: int) -> tuple[bytes, ...]:
     owners = ((b"uname", _user(uid)), (b"gname", _group(gid)))
     unfit = [(key, name) for key, name in owners if len(name) > _OWNER_LIMIT or not name.isascii()]
-    return tuple(_record(key, name) for key, name in unfit if _is_utf8(name))
+    return tuple(pax_record(key, name) for key, name in unfit if is_utf8(name))
 
 
 def _pax(records: bytes) -> bytes:
@@ -144,8 +149,8 @@ def _helper_head(name: bytes, kind: bytes, size: int, magic: bytes) -> bytes:
     return _joined(first, *_summed(_REST.pack(kind, b"", magic, b"", b"", b"", b"")))
 
 
-def _record(keyword: bytes, value: bytes) -> bytes:
-    """`LENGTH KEYWORD=VALUE\\n`, where LENGTH counts its own digits too."""
+def pax_record(keyword: bytes, value: bytes) -> bytes:
+    """A record of a pax header: `LENGTH KEYWORD=VALUE\\n`, where LENGTH counts its own digits too."""
     rest = len(keyword) + len(value) + 3
     length = rest + len(str(rest))
     if rest + len(str(length)) != length:
@@ -182,7 +187,7 @@ def _permissions(mode: int, uid: int, gid: int) -> bytes:
     return b"%07o\0%07o\0%07o\0" % (mode, uid if uid <= _ID_LIMIT else 0, gid if gid <= _ID_LIMIT else 0)
 
 
-def _is_utf8(text: bytes) -> bool:
+def is_utf8(text: bytes) -> bool:
     try:
         text.decode()
     except UnicodeDecodeError:

@@ -28,22 +28,29 @@ INDEX_TAG = b"AI"
 FOOTER_TAG = b"AF"
 PIECE = b"+"
 """Type of the record of a large file's payload, or a part of it."""
+CHANGED = 1
+"""Flag of a record: what is stored is not the file as it was at any one moment."""
 
 _MAGIC = b"async-backup"
-# type; mode, uid, gid; size, mtime_ns, ctime_ns, inode, offset; lengths of path and link
-_MEMBER = struct.Struct("<cHIIQqqQQHH")
+# type, flags; mode, uid, gid; size, mtime_ns, ctime_ns, inode, offset; lengths of path and link
+_MEMBER = struct.Struct("<cBHIIQqqQQHH")
 # offset, length, raw length; SHA-256 of the member's bytes; members, bytes of records
 _SEGMENT = struct.Struct("<QQQ32sII")
 # magic, format; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
 _FOOTER = struct.Struct("<12sHQQIIQQ")
 _CRC = struct.Struct("<I")  # of the footer's other fields
 FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size + _CRC.size
+_NO_FOOTER = "it has no index of async-backup at its end: another program made it, or it was cut"
 _LATEST = 2**63 - 1
 """Nanoseconds that a time can hold, up to the year 2262; file systems and tar go on."""
 
 
 class Member(NamedTuple):
-    """One record: a member and where its header begins in the segment, or a piece and its offset in the file."""
+    """One record: a member and where its header begins in the segment, or a piece and its offset in the payload.
+
+    The payload of a file without holes is the file; of a sparse one it is the data between its holes, without the map.
+    The size of a sparse file is that with its holes.
+    """
 
     path: bytes
     type: bytes
@@ -56,6 +63,7 @@ class Member(NamedTuple):
     inode: int
     offset: int
     link: bytes
+    flags: int
 
 
 class Segment(NamedTuple):
@@ -84,7 +92,7 @@ class Footer(NamedTuple):
     raw_length: int
 
 
-def member_record(path: bytes, meta: Meta, link: bytes, offset: int) -> bytes:
+def member_record(path: bytes, meta: Meta, link: bytes, offset: int, flags: int = 0) -> bytes:
     """The record of a member whose header begins at `offset` of the segment's raw bytes.
 
     Times outside the years 1677 to 2262 are recorded as the nearest one inside.
@@ -92,12 +100,14 @@ def member_record(path: bytes, meta: Meta, link: bytes, offset: int) -> bytes:
     kind, mode, uid, gid, size, mtime, ctime, _, inode, _ = meta
     if not -_LATEST < mtime < _LATEST or ctime > _LATEST:
         mtime, ctime = max(-_LATEST, min(mtime, _LATEST)), min(ctime, _LATEST)
-    return _MEMBER.pack(kind, mode, uid, gid, size, mtime, ctime, inode, offset, len(path), len(link)) + path + link
+    length = len(path)
+    head = _MEMBER.pack(kind, flags, mode, uid, gid, size, mtime, ctime, inode, offset, length, len(link))
+    return head + path + link
 
 
-def piece_record(path: bytes, meta: Meta, offset: int, length: int) -> bytes:
-    """The record of a segment that holds `length` bytes of a large file from `offset` on."""
-    return member_record(path, meta._replace(type=PIECE, size=length), b"", offset)
+def piece_record(path: bytes, meta: Meta, offset: int, length: int, flags: int = 0) -> bytes:
+    """The record of a segment that holds `length` bytes of a large file's payload from `offset` on."""
+    return member_record(path, meta._replace(type=PIECE, size=length), b"", offset, flags)
 
 
 def pack_records(records: list[bytes]) -> bytes:
@@ -112,13 +122,13 @@ def _unpack_records(packed: bytes) -> Iterator[Member]:
         raise ValueError(f"the index is damaged: {error}") from error
     position = 0
     while position < len(data):
-        kind, *numbers, path_length, link_length = _unpacked(_MEMBER, data, position)
+        kind, flags, *numbers, path_length, link_length = _unpacked(_MEMBER, data, position)
         start = position + _MEMBER.size
         middle = start + path_length
         position = middle + link_length
         if position > len(data):
             raise ValueError("the index is damaged: a record is cut short")
-        yield Member._make((data[start:middle], kind, *numbers, data[middle:position]))
+        yield Member._make((data[start:middle], kind, *numbers, data[middle:position], flags))
 
 
 def _unpacked(layout: struct.Struct, data: bytes, position: int) -> tuple[Any, ...]:
@@ -169,9 +179,12 @@ def read_footer(tail: bytes) -> Footer:
 
     Raises ValueError where none stands there: the archive is cut, or another program made it.
     """
-    payload, end = read_extra_member(tail, max(len(tail) - FOOTER_SIZE, 0), FOOTER_TAG)
+    try:
+        payload, end = read_extra_member(tail, max(len(tail) - FOOTER_SIZE, 0), FOOTER_TAG)
+    except ValueError as error:
+        raise ValueError(_NO_FOOTER) from error
     if end != len(tail) or not payload.startswith(_MAGIC):
-        raise ValueError("the archive does not end with a footer of async-backup")
+        raise ValueError(_NO_FOOTER)
     version = int.from_bytes(payload[len(_MAGIC) : len(_MAGIC) + 2], "little")
     if version != FORMAT:
         raise ValueError(f"the index has format {version}, this program reads {FORMAT}: a newer one is needed")

@@ -67,6 +67,8 @@ class ProblemKind(StrEnum):
     UNREADABLE = "unreadable"
     VANISHED = "vanished"
     CHANGED = "changed"
+    REPLACED = "replaced"
+    XATTRS = "xattrs"
     SKIPPED = "skipped"
     CHECKSUM_FILE = "checksum-file"
 
@@ -95,6 +97,6 @@ _REPLACED_ERRNOS = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
 def explain(error: OSError) -> tuple[ProblemKind, str]:
     """What an error of reading the source means for the archive, and a word for it."""
     if isinstance(error, Replaced) or error.errno in _REPLACED_ERRNOS:
-        return ProblemKind.CHANGED, "another file took its place while it was read"
+        return ProblemKind.REPLACED, "another file took its place while it was read"
     kind = ProblemKind.VANISHED if isinstance(error, FileNotFoundError) else ProblemKind.UNREADABLE
     return kind, error.strerror or str(error)

@@ -1,28 +1,31 @@
 """A planned segment and the files it names become one gzip member, whatever the files do meanwhile.
 
-The archive stays valid in any case: what cannot be read is left out, what shrinks is filled with zeros or
-stored with the size that was read, what grows is cut; each is reported by name.
+The archive stays valid in any case: what cannot be read is left out, what changes while it is read is read again and
+then stored as it came, with zeros where a large file has shrunk; each is reported by name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
+from async_backup.archive.content import FREE_XATTRS, read_file, read_piece
 from async_backup.archive.descent import Descent, identity_of, open_file
 from async_backup.archive.gzip import compress_member
 from async_backup.archive.header import END_OF_ARCHIVE, header, padding
-from async_backup.archive.index import member_record, pack_records, piece_record
-from async_backup.archive.member import REGULAR, Problem, ProblemKind, Replaced, explain, meta_of
-from async_backup.archive.plan import Batch, Group, Job, Leader, Node, Piece
+from async_backup.archive.index import CHANGED, member_record, pack_records, piece_record
+from async_backup.archive.jobs import Batch, Leader, Node, path_in
+from async_backup.archive.member import Problem, ProblemKind, Replaced, explain
+from async_backup.archive.sparse import sparse_header
 
 if TYPE_CHECKING:
+    from async_backup.archive.jobs import Group, Job, Piece
     from async_backup.archive.member import Meta
 
 GROWTH = 4
-"""Small files that grew since the plan may add up to a segment's size divided by this; beyond it they are cut."""
+"""What the plan does not know of small files may add up to a segment's size divided by this: growth since, beyond
+which they are cut, and extended attributes, beyond which those are left out."""
 
 
 class Packed(NamedTuple):
@@ -38,10 +41,10 @@ class Packed(NamedTuple):
     """A file that other members of the archive are links to is missing: the archive must be made again."""
 
 
-def pack(source: bytes, job: Job, *, segment_size: int, level: int) -> Packed:
+def pack(source: bytes, job: Job, *, segment_size: int, level: int, xattrs: bool = True) -> Packed:
     """Pack one segment of an entry in the directory `source`; raises OSError where that cannot be opened."""
     with Descent(source) as descent:
-        segment = _Segment(descent, segment_size // GROWTH)
+        segment = _Segment(descent, segment_size // GROWTH, xattrs=xattrs)
         if isinstance(job, Batch):
             segment.add_batch(job)
         else:
@@ -52,9 +55,10 @@ def pack(source: bytes, job: Job, *, segment_size: int, level: int) -> Packed:
 class _Segment:
     """The raw bytes of one segment while they are gathered."""
 
-    def __init__(self, descent: Descent, room: int) -> None:
+    def __init__(self, descent: Descent, room: int, *, xattrs: bool) -> None:
         self._descent = descent
         self._room = room
+        self._xattrs = xattrs
         self._parts: list[bytes] = []
         self._records: list[bytes] = []
         self._problems: list[Problem] = []
@@ -81,7 +85,7 @@ class _Segment:
         for item in group.items:
             path = prefix + item[0]
             if isinstance(item, Node):
-                self._add_member(path, item.meta, b"", item.link)
+                self._add_node(path, item)
                 continue
             if directory is None:
                 directory = self._opened(group.path, group.identity)
@@ -107,103 +111,73 @@ class _Segment:
         if len(self._records) == before:
             self._lost_leader = True
 
+    def _add_node(self, path: bytes, node: Node) -> None:
+        if node.sparse is None:
+            self._add_member(path, node.meta, header(path, node.meta, node.link, node.extra), b"", link=node.link)
+        else:
+            head = sparse_header(path, node.meta, node.sparse.stored, node.extra)
+            self._add_member(path, node.meta, head, node.sparse.map)
+
     def _add_small(
         self, path: bytes, directory: int, name: bytes, planned: int, identity: tuple[int, int] | None = None
     ) -> None:
         try:
             descriptor = open_file(name, directory)
             try:
-                meta = meta_of(os.fstat(descriptor))
-                if meta is None or meta.type != REGULAR or (identity and identity != meta.identity):
-                    raise Replaced
-                size = self._granted(meta.size, planned)
-                data = os.read(descriptor, size + 1)
-                if len(data) < size:
-                    data = _read_on(descriptor, data, size + 1)
+                content = read_file(descriptor, planned, self._room, xattrs=self._xattrs)
             finally:
                 os.close(descriptor)
+            meta, payload, is_sparse, (records, problem), change = content
+            if identity and identity != meta.identity:
+                raise Replaced
         except OSError as error:
             self._problems.append(Problem(path, *explain(error)))
             return
-        if len(data) != meta.size:
-            found = meta.size if size < meta.size else len(data)
-            self._problems.append(Problem(path, ProblemKind.CHANGED, _size_change(size, found)))
-            data = data[:size]
-            meta = meta._replace(size=len(data))
-        self._add_member(path, meta, data)
+        if problem:
+            self._problems.append(Problem(path, ProblemKind.XATTRS, problem))
+        if change:
+            self._problems.append(Problem(path, ProblemKind.CHANGED, change))
+        if meta.size > planned or len(records) > FREE_XATTRS:
+            self._room -= max(0, meta.size - planned) + max(0, len(records) - FREE_XATTRS)
+        head = sparse_header(path, meta, len(payload), records) if is_sparse else header(path, meta, b"", records)
+        self._add_member(path, meta, head, payload, flags=CHANGED if change else 0)
 
-    def _granted(self, size: int, planned: int) -> int:
-        """How much of a file to take: all of it, unless it outgrew its plan by more than there is room for."""
-        growth = size - planned
-        if growth <= 0:
-            return size
-        if growth > self._room:
-            return planned
-        self._room -= growth
-        return size
-
-    def _add_member(self, path: bytes, meta: Meta, data: bytes, link: bytes = b"") -> None:
-        head, end = header(path, meta, link), padding(len(data))
-        self._records.append(member_record(path, meta, link, self._offset))
-        self._parts += (head, data, end)
-        self._offset += len(head) + len(data) + len(end)
+    def _add_member(
+        self, path: bytes, meta: Meta, head: bytes, payload: bytes, *, link: bytes = b"", flags: int = 0
+    ) -> None:
+        end = padding(len(payload))
+        self._records.append(member_record(path, meta, link, self._offset, flags))
+        self._parts += (head, payload, end)
+        self._offset += len(head) + len(payload) + len(end)
 
     def add_piece(self, piece: Piece) -> None:
-        path = b"%b/%b" % (piece.directory, piece.file.name) if piece.directory else piece.file.name
-        data = b""
-        directory = self._opened(piece.directory, piece.identity)
-        if isinstance(directory, OSError):
-            self._lose(path, directory, is_leader=piece.is_leader)
-        else:
-            data = self._read_piece(path, directory, piece)
-        end = padding(piece.file.meta.size) if piece.offset + piece.length == piece.file.meta.size else b""
-        # A single part is not copied when they are joined, and most pieces are whole.
-        self._parts += [part for part in (data, bytes(piece.length - len(data)), end) if part]
-        self._records.append(piece_record(path, piece.file.meta, piece.offset, piece.length))
+        path = path_in(piece.directory, piece.file.name)
+        data, is_changed = self._read_piece(path, piece)
+        self._parts.append(data)  # a single part is not copied when they are joined, and most pieces are whole
+        if piece.is_last and (end := padding(piece.offset + piece.length)):
+            self._parts.append(end)
+        flags = CHANGED if is_changed else 0
+        self._records.append(piece_record(path, piece.file.meta, piece.offset, piece.length, flags))
 
-    def _read_piece(self, path: bytes, directory: int, piece: Piece) -> bytes:
+    def _read_piece(self, path: bytes, piece: Piece) -> tuple[bytes, bool]:
+        """The piece, or zeros for what is not there, and whether it is not what the plan saw."""
         try:
+            directory = self._opened(piece.directory, piece.identity)
+            if isinstance(directory, OSError):
+                raise directory
             descriptor = open_file(piece.file.name, directory)
             try:
-                status = os.fstat(descriptor)
-                if (status.st_dev, status.st_ino) != piece.file.meta.identity or not stat.S_ISREG(status.st_mode):
-                    raise Replaced
-                data = _read_at(descriptor, piece.offset, piece.length)
+                data, change = read_piece(descriptor, piece.parts, piece.file.meta)
             finally:
                 os.close(descriptor)
         except OSError as error:
             self._lose(path, error, is_leader=piece.is_leader)
-            return b""
-        if (status.st_size, status.st_mtime_ns) != (piece.file.meta.size, piece.file.meta.mtime_ns):
-            change = _size_change(piece.file.meta.size, status.st_size)
+            return bytes(piece.length), True
+        if change:
             self._problems.append(Problem(path, ProblemKind.CHANGED, change))
-        elif len(data) < piece.length:
-            change = _size_change(piece.file.meta.size, piece.offset + len(data))
-            self._problems.append(Problem(path, ProblemKind.CHANGED, change))
-        return data
+        return data, bool(change)
 
     def _lose(self, path: bytes, error: OSError, *, is_leader: bool) -> None:
         kind, reason = explain(error)
         self._problems.append(Problem(path, kind, reason))
         self._lost_leader |= is_leader
-
-
-def _read_on(descriptor: int, data: bytes, length: int) -> bytes:
-    while len(data) < length:
-        more = os.read(descriptor, length - len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-def _read_at(descriptor: int, offset: int, length: int) -> bytes:
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    return _read_on(descriptor, b"", length)
-
-
-def _size_change(planned: int, found: int) -> str:
-    if planned == found:
-        return "it was written to while it was read"
-    verb = "shrank" if found < planned else "grew"
-    return f"it {verb} while it was read ({planned} bytes, then {found})"
