@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from anyio import create_task_group
 
-from async_backup.errors import RemoteError, RemoteExists, RemoteNotFound
+from async_backup.errors import RemoteError, RemoteExists, RemoteNotFound, RemoteTruncated
 
 if TYPE_CHECKING:
-    from async_backup.remote.base import RemoteStore
+    from collections.abc import AsyncIterator
+
+    from async_backup.remote.base import RemoteEntry, RemoteReader, RemoteStore
 
 HOSTILE_NAMES = [
     b"a b",
@@ -78,6 +81,15 @@ async def put(place: Place, name: bytes, content: bytes) -> None:
     file = await place.store.create(place.path(name))
     await file.write(0, content)
     await file.finish()
+
+
+@asynccontextmanager
+async def reading(place: Place, name: bytes) -> AsyncIterator[RemoteReader]:
+    reader = await place.store.open(place.path(name))
+    try:
+        yield reader
+    finally:
+        await reader.close()
 
 
 class RemoteContract:
@@ -243,6 +255,15 @@ class RemoteContract:
         assert set(found) == {b"a", b".hidden", b"d"}
         assert abs(found[b"a"] - time.time()) < 60
 
+    async def test_entries_are_sizes_and_kinds(self, place: Place) -> None:
+        place.world.put(b"a", b"12345")
+        await place.store.make_directory(place.path(b"d"))
+        has_link = place.world.link(b"l", b"a")
+        found = {entry.name: entry for entry in await place.store.entries(place.directory)}
+        kinds = {name: (entry.is_file, entry.is_directory) for name, entry in found.items()}
+        assert found[b"a"].size == 5
+        assert kinds == {b"a": (True, False), b"d": (False, True)} | ({b"l": (False, False)} if has_link else {})
+
     async def test_entries_of_a_large_directory_are_complete(self, place: Place) -> None:
         names = {b"%04d" % i for i in range(300)}
         for name in names:
@@ -252,6 +273,115 @@ class RemoteContract:
     async def test_entries_of_a_missing_directory_is_not_found(self, place: Place) -> None:
         with pytest.raises(RemoteNotFound):
             await place.store.entries(place.path(b"missing"))
+
+    async def test_what_is_stored_is_read(self, place: Place) -> None:
+        place.world.put(b"a", b"0123456789")
+        async with reading(place, b"a") as reader:
+            assert reader.size == 10
+            assert await reader.read(0, 10) == b"0123456789"
+            assert await reader.read(3, 4) == b"3456"
+            assert await reader.read(9, 1) == b"9"
+            assert await reader.read(10, 0) == b""
+
+    async def test_an_empty_file_is_read(self, place: Place) -> None:
+        place.world.put(b"a", b"")
+        async with reading(place, b"a") as reader:
+            assert reader.size == 0
+            assert await reader.read(0, 0) == b""
+            with pytest.raises(RemoteTruncated):
+                await reader.read(0, 1)
+
+    async def test_any_ranges_are_read_at_once(self, place: Place) -> None:
+        chance = random.Random(11)
+        content = chance.randbytes(3_000_000)
+        place.world.put(b"a", content)
+        borders = [sorted(chance.choices(range(len(content) + 1), k=2)) for _ in range(24)]
+        sizes = (0, 1, 32_768, 261_119, 261_120, 261_121, 522_240, 522_241)
+        ranges = [(start, end - start) for start, end in borders] + [(77, size) for size in sizes]
+        found: dict[tuple[int, int], bytes] = {}
+
+        async def read(reader: RemoteReader, offset: int, length: int) -> None:
+            found[offset, length] = await reader.read(offset, length)
+
+        async with reading(place, b"a") as reader, create_task_group() as tasks:
+            for offset, length in ranges:
+                tasks.start_soon(read, reader, offset, length)
+        assert found == {(offset, length): content[offset : offset + length] for offset, length in ranges}
+
+    @pytest.mark.parametrize(("offset", "length"), [(0, 11), (9, 2), (10, 1), (11, 1), (10**12, 5), (0, 3_000_000)])
+    async def test_reading_past_the_end_is_an_error(self, place: Place, offset: int, length: int) -> None:
+        place.world.put(b"a", b"0123456789")
+        async with reading(place, b"a") as reader:
+            with pytest.raises(RemoteTruncated, match="a"):
+                await reader.read(offset, length)
+            assert await reader.read(0, 10) == b"0123456789"
+
+    async def test_a_file_that_is_cut_while_it_is_read_is_an_error(self, place: Place) -> None:
+        content = bytes(range(256)) * 4000
+        place.world.put(b"a", content)
+        async with reading(place, b"a") as reader:
+            assert await reader.read(500_000, 10) == content[500_000:500_010]
+            place.world.put(b"a", content[:400_000])
+            with pytest.raises(RemoteTruncated):
+                await reader.read(0, len(content))
+            assert await reader.read(0, 400_000) == content[:400_000]
+
+    async def test_open_of_a_missing_file_is_not_found(self, place: Place) -> None:
+        with pytest.raises(RemoteNotFound):
+            await place.store.open(place.path(b"missing"))
+        with pytest.raises(RemoteNotFound):
+            await place.store.open(place.path(b"missing/a"))
+
+    async def test_open_refuses_a_directory(self, place: Place) -> None:
+        await place.store.make_directory(place.path(b"d"))
+        with pytest.raises(RemoteError, match="not a regular file"):
+            await place.store.open(place.path(b"d"))
+
+    async def test_open_never_follows_a_link(self, place: Place) -> None:
+        place.world.put(b"target", b"theirs")
+        if not place.world.link(b"a", b"target"):
+            pytest.skip("this store has no symbolic links")
+        with pytest.raises(RemoteError, match="not a regular file"):
+            await place.store.open(place.path(b"a"))
+
+    async def test_a_reader_may_be_closed_twice(self, place: Place) -> None:
+        place.world.put(b"a", b"x")
+        reader = await place.store.open(place.path(b"a"))
+        await reader.close()
+        await reader.close()
+
+    @pytest.mark.parametrize(("length", "expected"), [(0, b""), (1, b"9"), (10, b"0123456789"), (99, b"0123456789")])
+    async def test_the_ending_of_a_file_is_read(self, place: Place, length: int, expected: bytes) -> None:
+        place.world.put(b"a", b"0123456789")
+        assert await place.store.read_ending(place.path(b"a"), 10, length) == expected
+
+    async def test_a_long_ending_is_read_whole(self, place: Place) -> None:
+        content = random.Random(5).randbytes(900_000)
+        place.world.put(b"a", content)
+        assert await place.store.read_ending(place.path(b"a"), 900_000, 700_000) == content[200_000:]
+
+    async def test_the_ending_of_a_file_that_became_shorter_is_an_error(self, place: Place) -> None:
+        place.world.put(b"a", b"0123456789")
+        with pytest.raises(RemoteTruncated):
+            await place.store.read_ending(place.path(b"a"), 12, 5)
+
+    async def test_the_ending_of_a_missing_file_is_not_found(self, place: Place) -> None:
+        with pytest.raises(RemoteNotFound):
+            await place.store.read_ending(place.path(b"a"), 12, 5)
+
+    async def test_the_endings_of_many_files_are_read_at_once(self, place: Place) -> None:
+        contents = {b"%03d" % i: random.Random(i).randbytes(50 + i) for i in range(200)}
+        for name, content in contents.items():
+            place.world.put(name, content)
+        found = {}
+
+        async def read(entry: RemoteEntry) -> None:
+            found[entry.name] = await place.store.read_ending(place.path(entry.name), entry.size, 100)
+
+        async with create_task_group() as tasks:
+            for entry in await place.store.entries(place.directory):
+                tasks.start_soon(read, entry)
+        assert found == {name: content[-100:] for name, content in contents.items()}
 
     async def test_digest_of_a_missing_file_is_not_found(self, place: Place) -> None:
         with pytest.raises(RemoteNotFound):
@@ -282,6 +412,9 @@ class RemoteContract:
             await put(place, b"t" + name[:200], content)
             await place.store.rename(place.path(b"t" + name[:200]), place.path(name))
             assert (await place.store.digest(place.path(name), len(content))).value == md5(content)
+            assert await place.store.read_ending(place.path(name), len(content), 99) == content[-99:]
+            async with reading(place, name) as reader:
+                assert await reader.read(0, reader.size) == content
         listed = {entry.name for entry in await place.store.entries(place.directory)}
         assert listed == set(HOSTILE_NAMES)
         assert place.world.files() == {name: b"content of " + name for name in HOSTILE_NAMES}

@@ -7,12 +7,12 @@ import stat
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from anyio import move_on_after
+from anyio import move_on_after, sleep
 
 from async_backup.config import Destination, Limits, SshSettings, Verify
 from async_backup.remote.naming import RunId
 from async_backup.remote.ssh.dial import Dialer
-from async_backup.remote.store import open_store
+from async_backup.remote.store import open_archives, open_store
 from tests.sshd import running_sshd
 
 if TYPE_CHECKING:
@@ -38,6 +38,20 @@ async def opened(
 ) -> AsyncIterator[SftpStore]:
     async with open_store(destination, ssh, limits, algorithm=algorithm, verify=verify, run=RUN) as store:
         yield store
+
+
+@asynccontextmanager
+async def opened_to_read(
+    destination: Destination, ssh: SshSettings, limits: Limits = FEW, *, verify: Verify = Verify.AUTO
+) -> AsyncIterator[SftpStore]:
+    async with open_archives(destination, ssh, limits, verify=verify) as store:
+        yield store
+
+
+async def all_channels(store: SftpStore, limits: Limits = FEW) -> None:
+    """Wait for the channels that are opened in the background."""
+    while len(store._pool.usable_channels()) < limits.connections * limits.channels:  # noqa: ASYNC110  (no event tells)
+        await sleep(0.01)
 
 
 @contextmanager

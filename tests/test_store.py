@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from anyio import create_task_group, fail_after, move_on_after, sleep
+from anyio import create_task_group, fail_after, move_on_after
 
 from async_backup.config import Limits, Verify
 from async_backup.demo.shell import Printed
@@ -49,7 +49,7 @@ from tests.shell_faults import (
     ShellEndsOnce,
     ShellWithoutAnswer,
 )
-from tests.stores import FEW, DiskWorld, opened
+from tests.stores import FEW, DiskWorld, all_channels, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,12 +80,6 @@ async def store_with(
 
 def files(base: Path) -> dict[bytes, bytes]:
     return DiskWorld(base / "root" / "d").files()
-
-
-async def all_channels(store: SftpStore) -> None:
-    """Wait for the channels that are opened in the background."""
-    while len(store._pool.usable_channels()) < 4:  # noqa: ASYNC110  (there is no event for it, nor a need for one)
-        await sleep(0.01)
 
 
 async def put(store: SftpStore, path: bytes = b"/d/a") -> None:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 class RemoteEntry(NamedTuple):
-    """A name in a directory, and when its content last changed by the server's clock (seconds)."""
+    """A name in a directory: when its content last changed by the server's clock (seconds), and its size in bytes."""
 
     name: bytes
     mtime: float
+    size: int = 0
+    is_directory: bool = False
+    is_file: bool = True
+    """Whether it is a regular file; a symbolic link is neither that nor a directory."""
 
 
 class StoredDigest(NamedTuple):
@@ -40,8 +44,24 @@ class RemoteFile(Protocol):
         """Close the file without any promise; raises nothing."""
 
 
+class RemoteReader(Protocol):
+    """A file that is open for reading, by any number of readers at once."""
+
+    size: int
+    """Bytes when it was opened."""
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Exactly the `length` bytes from `offset` on; raises RemoteTruncated where the file ends before."""
+
+    async def close(self) -> None:
+        """Close the file; raises nothing, and does not wait long."""
+
+
 class RemoteStore(Protocol):
     """A directory tree on a server."""
+
+    directory: bytes
+    """The destination."""
 
     async def make_directory(self, path: bytes) -> None:
         """Make a directory, with its parents; one that exists is fine."""
@@ -54,6 +74,19 @@ class RemoteStore(Protocol):
 
         Raises RemoteExists where the name is taken, also by a dangling symbolic link, which is never followed.
         Give it a name that nobody else can have: after a lost answer, what stands there counts as ours and goes.
+        """
+
+    async def open(self, path: bytes) -> RemoteReader:
+        """Open a regular file for reading; raises RemoteNotFound, RemoteError where it is something else.
+
+        Symbolic links are not followed, and named pipes are not opened.
+        """
+
+    async def read_ending(self, path: bytes, size: int, length: int) -> bytes:
+        """The last `length` bytes, or all, of a regular file that has `size` bytes by a listing of its directory.
+
+        Made for many small files: cheaper than `open`, but the caller vouches for what the name is. Raises
+        RemoteNotFound, RemoteTruncated where the file is shorter by now.
         """
 
     async def digest(self, path: bytes, size: int) -> StoredDigest:

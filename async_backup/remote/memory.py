@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from anyio.lowlevel import checkpoint
 
 from async_backup.config import NAME_LIMIT
-from async_backup.errors import RemoteError, RemoteExists, RemoteNotFound
+from async_backup.errors import RemoteError, RemoteExists, RemoteNotFound, RemoteTruncated
 from async_backup.remote.base import RemoteEntry, StoredDigest
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ Fault = RemoteError | LostAnswer | None
 class MemoryStore:
     """A `RemoteStore` in memory.
 
-    `faults` are scripts by request ("create", "write", "finish", "digest", "rename", "remove", "make_directory",
-    "entries", or ANY): the n-th request raises the n-th error before it does anything, and does
+    `faults` are scripts by request ("create", "write", "finish", "open", "read", "digest", "rename", "remove",
+    "make_directory", "entries", or ANY): the n-th request raises the n-th error before it does anything, and does
     what it should where there is None or nothing.
     """
 
@@ -93,10 +93,15 @@ class MemoryStore:
         """See `RemoteStore`."""
         async with self.request("entries"):
             self._check_directory(path)
-            names = [RemoteEntry(os.path.basename(file), self._mtimes[file]) for file in self.files]
-            found = [entry for file, entry in zip(self.files, names, strict=True) if _parent(file) == path]
-            below = self.directories - {b"/"}
-            return found + [RemoteEntry(os.path.basename(name), 0.0) for name in below if _parent(name) == path]
+            return list(self._entries(path))
+
+    def _entries(self, path: bytes) -> Iterator[RemoteEntry]:
+        for file, content in self.files.items():
+            if _parent(file) == path:
+                yield RemoteEntry(os.path.basename(file), self._mtimes[file], len(content))
+        for directory in self.directories - {b"/"}:
+            if _parent(directory) == path:
+                yield RemoteEntry(os.path.basename(directory), 0.0, is_directory=True, is_file=False)
 
     async def create(self, path: bytes) -> MemoryFile:
         """See `RemoteStore`."""
@@ -105,18 +110,31 @@ class MemoryStore:
             self.put(path, b"")
         return MemoryFile(self, path)
 
+    async def open(self, path: bytes) -> MemoryReader:
+        """See `RemoteStore`."""
+        async with self.request("open"):
+            if path in self.directories:
+                raise RemoteError(f"{self.host}: {os.fsdecode(path)} is not a regular file")
+            self.check_file(path)
+            return MemoryReader(self, path)
+
+    async def read_ending(self, path: bytes, size: int, length: int) -> bytes:
+        """See `RemoteStore`. Counts as "open" and "read"."""
+        start = max(0, size - length)
+        return await (await self.open(path)).read(start, size - start)
+
     async def digest(self, path: bytes, size: int) -> StoredDigest:
         """See `RemoteStore`."""
         del size
         async with self.request("digest"):
-            self._check_file(path)
+            self.check_file(path)
             digest = hashlib.new(self._algorithm, self.files[path], usedforsecurity=False)
             return StoredDigest(digest.hexdigest(), "memory")
 
     async def rename(self, source: bytes, target: bytes) -> None:
         """See `RemoteStore`."""
         async with self.request("rename"):
-            self._check_file(source)
+            self.check_file(source)
             self._check_new(target)
             self.files[target] = self.files.pop(source)
             self._mtimes[target] = self._mtimes.pop(source)
@@ -141,7 +159,8 @@ class MemoryStore:
         if len(os.path.basename(path)) > NAME_LIMIT:
             raise RemoteError(f"{self.host}: the name is too long")
 
-    def _check_file(self, path: bytes) -> None:
+    def check_file(self, path: bytes) -> None:
+        """Raise RemoteNotFound where there is no such file."""
         if path not in self.files:
             raise RemoteNotFound(f"{self.host}: {os.fsdecode(path)}: no such file")
 
@@ -170,6 +189,28 @@ class MemoryFile:
 
     async def abandon(self) -> None:
         """See `RemoteFile`."""
+        await checkpoint()
+
+
+class MemoryReader:
+    """A `RemoteReader` in memory; reading fails once the file has been renamed or removed."""
+
+    def __init__(self, store: MemoryStore, path: bytes) -> None:
+        self._store = store
+        self._path = path
+        self.size = len(store.files[path])
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """See `RemoteReader`."""
+        async with self._store.request("read"):
+            self._store.check_file(self._path)
+            found = self._store.files[self._path][offset : offset + length]
+            if len(found) < length:
+                raise RemoteTruncated(f"{self._store.host}: {os.fsdecode(self._path)} ends before {offset + length}")
+            return found
+
+    async def close(self) -> None:
+        """See `RemoteReader`."""
         await checkpoint()
 
 

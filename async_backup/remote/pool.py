@@ -117,12 +117,16 @@ class Pool:
             if link.shell:
                 link.shell.close()
 
-    async def connect(self) -> None:
-        """Make the first connection with one channel and, where the server lets us, a shell; raises BackupError."""
+    async def connect(self, *, with_shell: bool) -> None:
+        """Make the first connection with one channel; with a shell too, where the server lets us; raises BackupError.
+
+        A shell that is wanted later may find all the sessions that the server allows taken by channels.
+        """
         link = _Link(await self._dialer.dial())
         self._links.append(link)
         await link.open_channel()
-        await link.open_shell()
+        if with_shell:
+            await link.open_shell()
 
     async def keep_filled(self) -> None:
         """Open what is missing, and again whenever something is lost; never returns."""
@@ -201,12 +205,15 @@ class Pool:
 
 @asynccontextmanager
 async def open_pool(
-    dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float
+    dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float, with_shell: bool
 ) -> AsyncIterator[Pool]:
-    """A pool with its first channel open; the others follow in the background. Raises BackupError."""
+    """A pool with its first channel open; the others follow in the background. Raises BackupError.
+
+    Without `with_shell` no shell is opened before somebody asks for one.
+    """
     pool = Pool(dialer, connections=connections, channels=channels, retries=retries, timeout=timeout)
     try:
-        await pool.connect()
+        await pool.connect(with_shell=with_shell)
         async with task_group() as tasks:
             tasks.start_soon(pool.keep_filled)
             tasks.start_soon(pool.watch)

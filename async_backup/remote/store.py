@@ -7,35 +7,32 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import move_on_after, to_thread
-
 from async_backup.config import Verify
-from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError, RemoteExists, RemoteNotFound
+from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError, RemoteNotFound
+from async_backup.remote import steps
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.digest import DigestCommand
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
+from async_backup.remote.reading import StripedReader, digest_of, read_at_once
 from async_backup.remote.retry import retried
-from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.remote.striped import StripedFile
-from async_backup.tasks import SharedRun, task_group
+from async_backup.tasks import SharedRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from async_backup.config import Destination as DestinationSettings
     from async_backup.config import Limits, SshSettings
-    from async_backup.remote.base import RemoteEntry, RemoteFile
+    from async_backup.remote.base import RemoteEntry, RemoteFile, RemoteReader
     from async_backup.remote.naming import RunId
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel, Handle
+    from async_backup.remote.ssh.connection import Channel
 
 _T = TypeVar("_T")
 
-_READS_AT_ONCE = 16
 _PROBE_SIZE = 4096
-_CLOSING_GRACE = 1.0
 READBACK = "readback"
 
 
@@ -62,6 +59,24 @@ class SftpStore:
         self.directory = await self._retry(lambda channel: channel.real_path(directory))
         self._verify = verify
         await self._probe(b"%b/%b" % (self.directory.rstrip(b"/"), run.temporary_name(b"probe")))
+        self._drop_useless_shells()
+
+    async def prepare_to_read(self, directory: bytes, verify: Verify) -> None:
+        """See that the directory is there; raises RemoteNotFound and other RemoteErrors. Nothing is written."""
+        self.directory = await self._retry(lambda channel: steps.find_directory(channel, directory))
+        self._verify = verify
+
+    async def find_digest_command(self, path: bytes) -> None:
+        """Find out how to verify without writing anything: commands are tried on the file at `path`.
+
+        It is read back for that, so choose a small one, but not an empty one. `verification` and
+        `verification_reason` tell the outcome. Raises NoDigestCommand where there is none and one is insisted on.
+        """
+        if self._verify is not Verify.READBACK:
+            await self._find_command(path, await self._read_back(path))
+        self._drop_useless_shells()
+
+    def _drop_useless_shells(self) -> None:
         if self.verification == READBACK:
             self._pool.drop_shells()
 
@@ -89,7 +104,7 @@ class SftpStore:
 
     async def make_directory(self, path: bytes) -> None:
         """See `RemoteStore`."""
-        await self._retry(lambda channel: _make_directory(channel, path))
+        await self._retry(lambda channel: steps.make_directory(channel, path))
 
     async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
         """See `RemoteStore`."""
@@ -102,10 +117,10 @@ class SftpStore:
         async def create(channel: Channel) -> RemoteFile:
             nonlocal is_second
             if is_second:
-                await _remove_on(channel, path)
+                await steps.remove(channel, path)
             was_tried, is_second = is_second, True
-            handle = await _create_on(channel, path, was_tried=was_tried)
-            return StripedFile(self._pool, handle, path, rate=self._rate, retries=self._retries)
+            handle = await steps.create(channel, path, was_tried=was_tried)
+            return StripedFile(self._pool, handle, rate=self._rate, retries=self._retries)
 
         try:
             return await self._retry(create)
@@ -113,6 +128,27 @@ class SftpStore:
             with suppress(RemoteError):
                 await self.remove(path)
             raise
+
+    async def open(self, path: bytes) -> RemoteReader:
+        """See `RemoteStore`."""
+
+        async def open_on(channel: Channel) -> RemoteReader:
+            handle, size = await steps.open_regular(channel, path)
+            return StripedReader(self._pool, handle, size=size, retries=self._retries)
+
+        return await self._retry(open_on)
+
+    async def read_ending(self, path: bytes, size: int, length: int) -> bytes:
+        """See `RemoteStore`."""
+        start = max(0, size - length)
+        found = await self._retry(lambda channel: read_at_once(channel, path, start, size - start))
+        if len(found) == size - start:
+            return found
+        reader = await self.open(path)
+        try:
+            return await reader.read(start, size - start)
+        finally:
+            await reader.close()
 
     async def digest(self, path: bytes, size: int) -> StoredDigest:
         """See `RemoteStore`. What the server cannot tell is read back and hashed here."""
@@ -123,20 +159,18 @@ class SftpStore:
                 if self._verify is Verify.COMMAND:
                     await self._check_exists(path)
                     raise
-        return StoredDigest(await self._retry(lambda channel: self._read_back(channel, path)), READBACK)
+        return StoredDigest(await self._read_back(path), READBACK)
 
     async def _check_exists(self, path: bytes) -> None:
         if not await self._retry(lambda channel: channel.exists(path)):
             raise RemoteNotFound(f"{self.host}: {path.decode('utf-8', 'backslashreplace')} is gone")
 
-    async def _read_back(self, channel: Channel, path: bytes) -> str:
-        digest = hashlib.new(self._algorithm, usedforsecurity=False)
-        async with _open_for_reading(channel, path) as handle:
-            offset = 0
-            while block := await _read_block(handle, offset):
-                await to_thread.run_sync(digest.update, block)
-                offset += len(block)
-        return digest.hexdigest()
+    async def _read_back(self, path: bytes) -> str:
+        reader = await self.open(path)
+        try:
+            return await digest_of(reader, self._algorithm)
+        finally:
+            await reader.close()
 
     async def rename(self, source: bytes, target: bytes) -> None:
         """See `RemoteStore`. Where the answer was lost, both names are looked at before it is tried again."""
@@ -152,18 +186,18 @@ class SftpStore:
             except ConnectionDropped:
                 raise
             except RemoteError as error:
-                raise await _explain_taken(channel, error, target) from error
+                raise await steps.explain_taken(channel, error, target) from error
 
         await self._retry(rename)
 
     async def remove(self, path: bytes) -> None:
         """See `RemoteStore`."""
-        await self._retry(lambda channel: _remove_on(channel, path))
+        await self._retry(lambda channel: steps.remove(channel, path))
 
     async def sync_directory(self, path: bytes) -> None:
-        """See `RemoteStore`. OpenSSH flushes a directory through a handle that is open for reading."""
+        """See `RemoteStore`."""
         if path not in self._syncs:
-            self._syncs[path] = SharedRun(lambda: self._retry(lambda channel: _sync_directory(channel, path)))
+            self._syncs[path] = SharedRun(lambda: self._retry(lambda channel: steps.sync_directory(channel, path)))
         with suppress(RemoteError):
             await self._syncs[path].join()
 
@@ -174,88 +208,40 @@ class SftpStore:
         return await retried(call_once, self._retries)
 
 
-async def _make_directory(channel: Channel, path: bytes) -> None:
-    if await channel.is_directory(path):
-        return
-    parent = path.rpartition(b"/")[0]
-    if parent:
-        await _make_directory(channel, parent)
-    try:
-        await channel.make_directory(path)
-    except ConnectionDropped:
-        raise
-    except RemoteError as error:
-        if not await channel.is_directory(path):
-            if await channel.exists(path):
-                shown = path.decode("utf-8", "backslashreplace")
-                host = channel.connection.host
-                raise RemoteError(f"{host}: {shown} exists on the server and is not a directory") from error
-            raise await channel.explain(error, parent or b".") from error
-
-
-async def _remove_on(channel: Channel, path: bytes) -> None:
-    with suppress(RemoteNotFound):
-        await channel.remove(path)
-
-
-async def _create_on(channel: Channel, path: bytes, *, was_tried: bool) -> Handle:
-    try:
-        return await channel.open(path, OpenFlags.CREATE)
-    except ConnectionDropped:
-        raise
-    except RemoteError as error:
-        reason = await _explain_taken(channel, error, path)
-        if was_tried and isinstance(reason, RemoteExists):
-            raise ConnectionDropped(f"{reason} (made by an attempt whose answer was lost)") from error
-        raise reason from error
-
-
-async def _sync_directory(channel: Channel, path: bytes) -> None:
-    async with _open_for_reading(channel, path) as handle:
-        await handle.sync()
-
-
-@asynccontextmanager
-async def _open_for_reading(channel: Channel, path: bytes) -> AsyncIterator[Handle]:
-    handle = await channel.open(path, OpenFlags.READ)
-    try:
-        yield handle
-    finally:
-        with move_on_after(_CLOSING_GRACE, shield=True), suppress(RemoteError):
-            await handle.close()
-
-
-async def _explain_taken(channel: Channel, error: RemoteError, path: bytes) -> RemoteError:
-    if type(error) is RemoteError and await channel.exists(path):
-        name = path.rpartition(b"/")[2].decode("utf-8", "backslashreplace")
-        return RemoteExists(f"{channel.connection.host}: {name} exists already; nothing is overwritten")
-    return await channel.explain(error, path.rpartition(b"/")[0] or b".")
-
-
-async def _read_block(handle: Handle, offset: int) -> bytes:
-    """Up to sixteen chunks from `offset`, read at once; b"" at the end of the file."""
-    parts = [b""] * _READS_AT_ONCE
-    chunk = handle.channel.chunk
-
-    async def read(i: int) -> None:
-        async with handle.channel.window:
-            parts[i] = await handle.read(offset + i * chunk, chunk)
-
-    async with task_group() as tasks:
-        for i in range(_READS_AT_ONCE):
-            tasks.start_soon(read, i)
-    whole = next((i for i, part in enumerate(parts) if len(part) < chunk), _READS_AT_ONCE - 1)
-    return b"".join(parts[: whole + 1])
-
-
 @asynccontextmanager
 async def open_store(
     destination: DestinationSettings, ssh: SshSettings, limits: Limits, *, algorithm: str, verify: Verify, run: RunId
 ) -> AsyncIterator[SftpStore]:
     """A store that is connected and prepared. Raises BackupError where nothing can be done there."""
-    dialer = await Dialer.prepare(destination, ssh)
-    pool_limits = {"connections": limits.connections, "channels": limits.channels, "retries": limits.retries}
-    async with open_pool(dialer, **pool_limits, timeout=ssh.timeout) as pool:
-        store = SftpStore(pool, limits, algorithm, ssh.timeout)
+    async with _connected(destination, ssh, limits, algorithm, with_shell=True) as store:
         await store.prepare(destination.directory, verify, run)
         yield store
+
+
+@asynccontextmanager
+async def open_archives(
+    destination: DestinationSettings,
+    ssh: SshSettings,
+    limits: Limits,
+    *,
+    algorithm: str = "md5",
+    verify: Verify = Verify.AUTO,
+) -> AsyncIterator[SftpStore]:
+    """A store on a directory that is there already; opening it makes and writes nothing on the server.
+
+    Digests are read back until `find_digest_command` has found something better. Raises RemoteNotFound where the
+    directory does not exist, and other BackupErrors where nothing can be done there.
+    """
+    async with _connected(destination, ssh, limits, algorithm, with_shell=False) as store:
+        await store.prepare_to_read(destination.directory, verify)
+        yield store
+
+
+@asynccontextmanager
+async def _connected(
+    destination: DestinationSettings, ssh: SshSettings, limits: Limits, algorithm: str, *, with_shell: bool
+) -> AsyncIterator[SftpStore]:
+    dialer = await Dialer.prepare(destination, ssh)
+    pool_limits = {"connections": limits.connections, "channels": limits.channels, "retries": limits.retries}
+    async with open_pool(dialer, **pool_limits, timeout=ssh.timeout, with_shell=with_shell) as pool:
+        yield SftpStore(pool, limits, algorithm, ssh.timeout)

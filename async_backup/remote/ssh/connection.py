@@ -6,16 +6,18 @@ connection: the library would leak the server's side of it otherwise.
 
 from __future__ import annotations
 
+import stat
 from asyncio import Timeout, timeout
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncssh
 from anyio import Semaphore, get_cancelled_exc_class, move_on_after
 
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
 from async_backup.remote.base import RemoteEntry
+from async_backup.remote.ssh.handle import Handle, about
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, request_error, translated
@@ -52,11 +54,12 @@ class Channel:
         self._sftp = sftp
         self.connection = connection
         self.chunk = chunk
+        """Bytes that the server takes, and gives, in one data request."""
         self.depth = max(2, -(-_WINDOW // chunk) + 1)
         self.window = Semaphore(self.depth, fast_acquire=True)
         self.watch = Watch(connection.timeout)
         self.load = 0
-        """Bytes that writers have in hand for this channel, under way or not."""
+        """Bytes that writers and readers have in hand for this channel, under way or not."""
         self._is_discarded = False
 
     @property
@@ -112,7 +115,7 @@ class Channel:
         try:
             file = await settled(
                 lambda: self.request(
-                    _about("opening", path),
+                    about("opening", path),
                     lambda: self._sftp.open(path, int(flags), attributes, encoding=None, block_size=0),
                 )
             )
@@ -122,32 +125,34 @@ class Channel:
         return Handle(file, self, path)
 
     async def make_directory(self, path: bytes) -> None:
-        await self.request(_about("making", path), lambda: self._sftp.mkdir(path))
+        await self.request(about("making", path), lambda: self._sftp.mkdir(path))
 
     async def is_directory(self, path: bytes) -> bool:
-        return await self.request(_about("looking at", path), lambda: self._sftp.isdir(path))
+        return await self.request(about("looking at", path), lambda: self._sftp.isdir(path))
 
     async def exists(self, path: bytes) -> bool:
         """Whether the name is taken, by whatever it may be."""
-        return await self.request(_about("looking at", path), lambda: self._sftp.lexists(path))
+        return await self.request(about("looking at", path), lambda: self._sftp.lexists(path))
 
     async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
-        found = await self.request(_about("listing", path), lambda: self._sftp.readdir(path))
-        return [
-            RemoteEntry(_name_bytes(entry.filename), float(entry.attrs.mtime or 0))
-            for entry in found
-            if entry.filename not in {b".", b"..", ".", ".."}
-        ]
+        found = await self.request(about("listing", path), lambda: self._sftp.readdir(path))
+        entries = [_entry(_name_bytes(entry.filename), entry.attrs) for entry in found]
+        return [entry for entry in entries if entry.name not in {b".", b".."}]
+
+    async def entry(self, path: bytes) -> RemoteEntry:
+        """The name itself, not what a symbolic link points to; raises RemoteNotFound."""
+        attributes = await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
+        return _entry(path.rpartition(b"/")[2], attributes)
 
     async def real_path(self, path: bytes) -> bytes:
-        return _name_bytes(await self.request(_about("resolving", path), lambda: self._sftp.realpath(path)))
+        return _name_bytes(await self.request(about("resolving", path), lambda: self._sftp.realpath(path)))
 
     async def rename(self, source: bytes, target: bytes) -> None:
         """SFTP version 3's own rename, which does not overwrite; posix-rename would."""
-        await self.request(_about("renaming to", target), lambda: self._sftp.rename(source, target))
+        await self.request(about("renaming to", target), lambda: self._sftp.rename(source, target))
 
     async def remove(self, path: bytes) -> None:
-        await self.request(_about("removing", path), lambda: self._sftp.remove(path))
+        await self.request(about("removing", path), lambda: self._sftp.remove(path))
 
     async def explain(self, error: RemoteError, directory: bytes) -> RemoteError:
         """A better error for OpenSSH's plain "Failure", which it gives for a full and for a read-only disk alike."""
@@ -162,36 +167,6 @@ class Channel:
         if status.flags & _READ_ONLY:
             return RemoteError(f"{error} (its file system is mounted read-only)")
         return error
-
-
-class Handle:
-    """An open file of one channel."""
-
-    def __init__(self, file: asyncssh.SFTPClientFile, channel: Channel, path: bytes) -> None:
-        self._file = file
-        self.channel = channel
-        self._path = path
-
-    async def write(self, offset: int, data: bytes) -> None:
-        await self.channel.request(_about("writing to", self._path), lambda: self._file.write(data, offset), len(data))
-
-    async def read(self, offset: int, length: int) -> bytes:
-        """At least one byte, except at the end of the file."""
-        data = await self.channel.request(
-            _about("reading", self._path), lambda: self._file.read(length, offset), length
-        )
-        return cast("bytes", data)  # not str: the file was opened without an encoding
-
-    async def sync(self) -> None:
-        """Flush the file to the disk; a server without that request does nothing."""
-        try:
-            await self.channel.request(_about("flushing", self._path), self._file.fsync)
-        except RemoteError as error:
-            if not isinstance(error.__cause__, asyncssh.SFTPOpUnsupported):
-                raise
-
-    async def close(self) -> None:
-        await self.channel.request(_about("closing", self._path), self._file.close)
 
 
 class Connection:
@@ -231,7 +206,8 @@ class Connection:
                     f"{self.host}: the server's SFTP does not answer as it should ({error}); "
                     "does a start-up file of the shell print something?"
                 ) from error
-        return Channel(sftp, self, self._chunk(sftp.limits.max_write_len))
+        chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
+        return Channel(sftp, self, chunk)
 
     async def open_shell(self) -> Shell:
         """Start a shell that stays; raises NoSession where the server takes no further one."""
@@ -289,5 +265,13 @@ def _name_bytes(name: bytes | str) -> bytes:
     return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
 
 
-def _about(verb: str, path: bytes) -> str:
-    return f"{verb} {path.decode('utf-8', 'backslashreplace')}"
+def _entry(name: bytes, attributes: asyncssh.SFTPAttrs) -> RemoteEntry:
+    mode = attributes.permissions or 0
+    return RemoteEntry(
+        name,
+        float(attributes.mtime or 0),
+        size=attributes.size or 0,
+        is_directory=stat.S_ISDIR(mode),
+        # Of a server that does not tell types nothing could be read if what it lists were no files.
+        is_file=stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0,
+    )

@@ -24,6 +24,11 @@ _CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """Put first: measured twice as fast as asyncssh's first choice where the processor knows AES."""
 
 _USUAL_KEYS = ["~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"]
+_RECEIVE_WINDOW = 6 << 20
+"""Bytes that a channel may have on their way to us. asyncssh renews a window when more than half of it is used, so
+only half counts in a round trip: measured at 50 ms, 19 MB/s a channel with its usual 2 MiB, 48 with 6 MiB. How much
+is asked for at once is bounded elsewhere, below that half."""
+
 _LOGIN_TIMEOUT = 30
 _KEEP_ALIVE = 15
 _KEEP_ALIVE_COUNT = 3
@@ -65,6 +70,7 @@ class Dialer:
             config=config,
             client_keys=keys or (),
             compression_algs=None,
+            window=_RECEIVE_WINDOW,
             keepalive_interval=_KEEP_ALIVE,
             keepalive_count_max=_KEEP_ALIVE_COUNT,
             connect_timeout=min(_LOGIN_TIMEOUT, settings.timeout),

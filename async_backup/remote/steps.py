@@ -1,0 +1,100 @@
+"""What takes several requests on one channel, or an error that a second look explains."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from async_backup.errors import ConnectionDropped, RemoteError, RemoteExists, RemoteNotFound
+from async_backup.remote.handles import close_quietly
+from async_backup.remote.ssh.connection import OpenFlags
+
+if TYPE_CHECKING:
+    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.handle import Handle
+
+
+async def make_directory(channel: Channel, path: bytes) -> None:
+    """Make a directory, with its parents."""
+    if await channel.is_directory(path):
+        return
+    parent = path.rpartition(b"/")[0]
+    if parent:
+        await make_directory(channel, parent)
+    try:
+        await channel.make_directory(path)
+    except ConnectionDropped:
+        raise
+    except RemoteError as error:
+        if not await channel.is_directory(path):
+            if await channel.exists(path):
+                raise _not_a_directory(channel, path) from error
+            raise await channel.explain(error, parent or b".") from error
+
+
+async def find_directory(channel: Channel, path: bytes) -> bytes:
+    """The real path of a directory that has to be there."""
+    if await channel.is_directory(path):
+        return await channel.real_path(path)
+    if await channel.exists(path):
+        raise _not_a_directory(channel, path)
+    raise RemoteNotFound(
+        f"{channel.connection.host}: there is no directory {_shown(path)} on the server; check the destination "
+        "(a relative one is below the home directory) and the account"
+    )
+
+
+def _not_a_directory(channel: Channel, path: bytes) -> RemoteError:
+    return RemoteError(f"{channel.connection.host}: {_shown(path)} exists on the server and is not a directory")
+
+
+async def create(channel: Channel, path: bytes, *, was_tried: bool) -> Handle:
+    """Make a new file; a name that is taken by an attempt of ours counts as a lost connection."""
+    try:
+        return await channel.open(path, OpenFlags.CREATE)
+    except ConnectionDropped:
+        raise
+    except RemoteError as error:
+        reason = await explain_taken(channel, error, path)
+        if was_tried and isinstance(reason, RemoteExists):
+            raise ConnectionDropped(f"{reason} (made by an attempt whose answer was lost)") from error
+        raise reason from error
+
+
+async def explain_taken(channel: Channel, error: RemoteError, path: bytes) -> RemoteError:
+    """A better error where a new name was refused."""
+    if type(error) is RemoteError and await channel.exists(path):
+        name = _shown(path.rpartition(b"/")[2])
+        return RemoteExists(f"{channel.connection.host}: {name} exists already; nothing is overwritten")
+    return await channel.explain(error, path.rpartition(b"/")[0] or b".")
+
+
+async def open_regular(channel: Channel, path: bytes) -> tuple[Handle, int]:
+    """Open a regular file for reading; its size is that of before.
+
+    The look comes first, for the price of a round trip: to open a named pipe would block the server's process for
+    good, and that process outlives the connection.
+    """
+    entry = await channel.entry(path)
+    if not entry.is_file:
+        raise RemoteError(f"{channel.connection.host}: {_shown(path)} is not a regular file")
+    return await channel.open(path, OpenFlags.READ), entry.size
+
+
+async def remove(channel: Channel, path: bytes) -> None:
+    """Remove a file; one that is gone is fine."""
+    with suppress(RemoteNotFound):
+        await channel.remove(path)
+
+
+async def sync_directory(channel: Channel, path: bytes) -> None:
+    """Flush a directory: OpenSSH does that through a handle that is open for reading."""
+    handle = await channel.open(path, OpenFlags.READ)
+    try:
+        await handle.sync()
+    finally:
+        await close_quietly(handle)
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
