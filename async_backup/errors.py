@@ -44,6 +44,12 @@ class SourceMoved(BackupError):
     is_transient = True
 
 
+class SourceChanged(BackupError):
+    """A file changed while it was read, and an archive of it as it came is not wanted."""
+
+    is_transient = True
+
+
 class WorkerDied(BackupError):
     """A packing process ended in the middle of its work, killed by the system for its memory perhaps."""
 
@@ -56,6 +62,18 @@ class PackingFailed(BackupError):
 
 class NoSpace(BackupError):
     """Local memory or disk for segments on their way could not be reserved."""
+
+
+class DamagedArchive(BackupError):
+    """An archive is not as it was made: cut, changed, or made by something else."""
+
+
+class RestoreError(BackupError):
+    """Nothing can be restored as it was asked for: a path that is not there, files in the way, no room."""
+
+
+class NotInArchive(RestoreError):
+    """A path is not in an archive."""
 
 
 class RemoteError(BackupError):
@@ -86,6 +104,10 @@ class NoSession(RemoteError):
 
 class RemoteNotFound(RemoteError):
     """There is no such file or directory on the server."""
+
+
+class RemoteTruncated(RemoteError):
+    """A file on the server ends before the bytes that were asked for."""
 
 
 class RemoteExists(RemoteError):

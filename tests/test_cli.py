@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from async_backup.archive.xattrs import ARE_SUPPORTED
 from tests.command import PROGRAM, backup_command, finished, login
+from tests.everything import set_xattr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,6 +203,34 @@ def test_an_unreadable_file_is_named_and_costs_no_other_file(
     assert f"not readable, left out: {source}/project/closed: Permission denied" in done.stderr
     with tarfile.open(next(target.glob("project*.gz"))) as tar:
         assert tar.getnames() == ["project", "project/main.o", "project/closed", "project/src", "project/src/main.c"]
+
+
+@pytest.mark.skipif(not ARE_SUPPORTED, reason="no extended attributes on this system")
+@pytest.mark.parametrize(("more", "stored"), [((), True), (("--no-xattrs",), False)])
+def test_extended_attributes_are_stored_unless_they_are_not_wanted(
+    sshd: Sshd, source: Path, target: Path, more: tuple[str, ...], stored: bool
+) -> None:
+    if not set_xattr(source / "project" / "main.o", "user.origin", b"here"):
+        pytest.skip("no extended attributes on this file system")
+    assert finished(backup_command(sshd, source, *more, to=target)).returncode == 0
+    with tarfile.open(next(target.glob("project*.gz"))) as tar:
+        kept = tar.getmember("project/main.o").pax_headers
+    assert ("SCHILY.xattr.user.origin" in kept) is stored
+
+
+@pytest.mark.parametrize(("choice", "code"), [("warn", 3), ("fail", 3), ("ignore", 0)])
+def test_a_file_that_grows_all_the_time_is_what_the_user_says(
+    sshd: Sshd, source: Path, target: Path, choice: str, code: int
+) -> None:
+    """Nobody has to write to it: a file of /proc is never empty, and its size is always said to be 0."""
+    (source / "project" / "busy").touch()
+    mounted = ["unshare", "-m", "sh", "-c", f'mount --bind /proc/uptime "{source}/project/busy" && exec "$@"', "sh"]
+    if subprocess.run([*mounted, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this account cannot mount anything")
+    done = finished([*mounted, *backup_command(sshd, source, "--changed", choice, "--retries", "1", to=target)])
+    assert done.returncode == code
+    assert ("busy: it grew while it was read" in done.stderr) is (choice != "ignore")
+    assert len(list(target.glob("project*.gz"))) == (choice != "fail")
 
 
 HOSTILE = [

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
-from hypothesis import given
-from hypothesis import strategies as st
 
 from async_backup import transfer
 from async_backup.errors import (
@@ -24,7 +22,7 @@ from async_backup.model import Entry
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.memory import LostAnswer, MemoryStore
 from async_backup.remote.naming import is_temporary
-from async_backup.transfer import Transfer, checksum_line
+from async_backup.transfer import Transfer
 from tests.runs import RUN, InProcessWorkers, archive_name, extracted, make_source, md5
 
 if TYPE_CHECKING:
@@ -248,14 +246,3 @@ async def test_cancelled_at_any_request_it_leaves_no_temporary_file(
         assert b.temporary == []
         assert not store.files or extracted(store.files[FINAL]) == b.contents["large"]
     assert n > 10
-
-
-@given(st.binary(min_size=1, max_size=60).filter(lambda name: b"/" not in name and b"\0" not in name))
-def test_a_checksum_line_is_one_line_and_gives_the_name_back(name: bytes) -> None:
-    line = checksum_line("d" * 32, name)
-    assert line.count(b"\n") == 1
-    mark, rest = (b"\\", line[1:]) if line.startswith(b"\\") else (b"", line)
-    shown = rest.removesuffix(b"\n").removeprefix(b"d" * 32 + b"  ")
-    if mark:
-        shown = shown.replace(b"\\\\", b"\0").replace(b"\\n", b"\n").replace(b"\\r", b"\r").replace(b"\0", b"\\")
-    assert shown == name

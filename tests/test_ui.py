@@ -47,7 +47,7 @@ EVENTS: list[Event] = [
     EntryUploaded(ENTRY, 1000, "aa"),
     AttemptFailed(ENTRY, MISMATCH, 1),
     EntryStarted(ENTRY, 2),
-    FileProblem(ENTRY, Problem(b"docs/x", ProblemKind.UNREADABLE, "Permission denied")),
+    FileProblem(ENTRY, Problem(b"docs/x", ProblemKind.UNREADABLE, "Permission denied"), is_loss=True),
     EntryEnded(COMMITTED),
     RunEnded(Report((COMMITTED,), seconds=2.0)),
 ]
@@ -111,7 +111,7 @@ def test_quiet_prints_trouble_only() -> None:
 
 
 def test_the_summary_names_what_is_not_safe() -> None:
-    lost = Problems().plus(Problem(b"x", ProblemKind.VANISHED, "gone"))
+    lost = Problems().plus(Problem(b"x", ProblemKind.VANISHED, "gone"), is_loss=True)
     partial = Committed(ENTRY, 1, 1, 1, "aa", StoredDigest("aa", "md5sum"), lost)
     report = Report((partial, Failed(ENTRY, ConnectionDropped("lost")), Interrupted(ENTRY)), is_interrupted=True)
     lines = summary(report)
@@ -137,7 +137,7 @@ def test_a_report_knows_its_exit_code(report: Report, code: ExitCode) -> None:
 
 def test_a_file_that_was_lost_makes_the_run_incomplete_and_a_socket_does_not() -> None:
     def with_problem(kind: ProblemKind) -> Report:
-        problems = Problems().plus(Problem(b"x", kind, ""))
+        problems = Problems().plus(Problem(b"x", kind, ""), is_loss=kind.is_loss)
         return Report((Committed(ENTRY, 1, 1, 1, "aa", StoredDigest("aa", "md5sum"), problems),))
 
     assert with_problem(ProblemKind.CHANGED).exit_code is ExitCode.INCOMPLETE

@@ -40,6 +40,9 @@ _SEGMENT = struct.Struct("<QQQ32sII")
 _FOOTER = struct.Struct("<12sHQQIIQQ")
 _CRC = struct.Struct("<I")  # of the footer's other fields
 FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size + _CRC.size
+_PIECE_ROOM = 128 << 10
+"""Bytes that the one record of a piece may have: two names of 64 KiB, though no link goes with it."""
+
 _NO_FOOTER = "it has no index of async-backup at its end: another program made it, or it was cut"
 _LATEST = 2**63 - 1
 """Nanoseconds that a time can hold, up to the year 2262; file systems and tar go on."""
@@ -67,7 +70,7 @@ class Member(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """One gzip member of the archive."""
+    """One gzip member of the archive; `members` is the number of headers in it."""
 
     offset: int
     length: int
@@ -78,7 +81,13 @@ class Segment(NamedTuple):
 
     def listing(self) -> Iterator[Member]:
         """The members whose headers stand in this segment, or the one piece; raises ValueError where damaged."""
-        return _unpack_records(self.records)
+        # A path stands in its header too, so records are hardly longer than the segment itself.
+        return _unpack_records(self.records, self.raw_length + _MEMBER.size * self.members + _PIECE_ROOM)
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether the segment holds payload of a large file, and no header."""
+        return self.members == 0 and bool(self.records)
 
 
 class Footer(NamedTuple):
@@ -112,14 +121,17 @@ def piece_record(path: bytes, meta: Meta, offset: int, length: int, flags: int =
 
 def pack_records(records: list[bytes]) -> bytes:
     """The records of one segment as the index holds them."""
-    return isal_zlib.compress(b"".join(records), 1)
+    return isal_zlib.compress(b"".join(records), 1) if records else b""
 
 
-def _unpack_records(packed: bytes) -> Iterator[Member]:
+def _unpack_records(packed: bytes, most: int) -> Iterator[Member]:
     try:
-        data = zlib.decompress(packed)
+        inflating = zlib.decompressobj()
+        data = inflating.decompress(packed, most)
     except zlib.error as error:
         raise ValueError(f"the index is damaged: {error}") from error
+    if not inflating.eof and packed:
+        raise ValueError("the index is damaged: the records of a segment are longer than it, or cut short")
     position = 0
     while position < len(data):
         kind, flags, *numbers, path_length, link_length = _unpacked(_MEMBER, data, position)

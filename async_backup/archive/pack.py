@@ -49,7 +49,8 @@ def pack(source: bytes, job: Job, *, segment_size: int, level: int, xattrs: bool
             segment.add_batch(job)
         else:
             segment.add_piece(job)
-    return segment.packed(level)
+    packed = segment.packed(level)
+    return packed if isinstance(job, Batch) else packed._replace(members=0)  # its header stands elsewhere
 
 
 class _Segment:

@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 from async_backup.cli.demo import demo
+from async_backup.cli.list import list_
+from async_backup.cli.ls import ls
+from async_backup.cli.prune import prune
+from async_backup.cli.restore import restore
 from async_backup.cli.run import run
+from async_backup.cli.verify import verify
 
 app = typer.Typer(
     name="async-backup",
@@ -18,6 +23,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(restore)
+app.command("list")(list_)
+app.command()(ls)
+app.command()(prune)
+app.command()(verify)
 app.command()(demo)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,19 +12,26 @@ from rich.console import Console
 from async_backup.archive.selection import Selection
 from async_backup.backup import backup
 from async_backup.cli import options as opt
+from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.output import complain, say
-from async_backup.config import DEFAULT_TIMESTAMP, Destination, Limits, Settings, SshSettings, Verify, parse_size
+from async_backup.config import (
+    DEFAULT_TIMESTAMP,
+    Changed,
+    Limits,
+    Settings,
+    Verify,
+    parse_size,
+)
 from async_backup.errors import BackupError, SettingsError
 from async_backup.events import EntryFound, EntrySkipped
 from async_backup.scan import resolve_sources, scan_all
 from async_backup.ui.bars import Bars
 from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import NORMAL, QUIET, VERBOSE, PlainPrinter, route
+from async_backup.ui.plain import NORMAL, PlainPrinter, route
 from async_backup.ui.text import one_line, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -55,6 +59,8 @@ def run(
     hash_name: opt.HashName = "md5",
     verify: opt.VerifyMode = Verify.AUTO,
     no_checksum_file: opt.NoChecksumFile = False,
+    no_xattrs: opt.NoXattrs = False,
+    changed: opt.OnChange = Changed.WARN,
     exclude: opt.Exclude = None,
     exclude_from: opt.ExcludeFrom = None,
     exclude_caches: opt.ExcludeCaches = False,
@@ -68,14 +74,12 @@ def run(
 
     Each entry becomes NAME-TIMESTAMP.tar.gz in DEST; with several SOURCEs, in DEST/SOURCE's name.
     """
-    verbosity = QUIET if quiet else VERBOSE if verbose else NORMAL
     try:
-        if quiet and verbose:
-            raise SettingsError("--quiet and --verbose contradict each other")
+        verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
         settings = Settings(
             sources=tuple(sources),
-            destination=_destination(to, port),
-            ssh=SshSettings(tuple(key or ()), known_hosts, ssh_config, timeout, _passphrase_prompt()),
+            destination=destination_of(to, port),
+            ssh=ssh_settings(key, known_hosts, ssh_config, timeout),
             limits=Limits(
                 workers,
                 processes,
@@ -92,6 +96,8 @@ def run(
             hash=hash_name,
             verify=verify,
             checksum_file=not no_checksum_file,
+            xattrs=not no_xattrs,
+            changed=changed,
         )
     except SettingsError as error:
         fail(error, as_json=as_json)
@@ -99,15 +105,6 @@ def run(
         _show_plan(settings, as_json=as_json)
     else:
         _run(settings, as_json=as_json, verbosity=verbosity)
-
-
-def _destination(text: str, port: int | None) -> Destination:
-    destination = Destination.parse(text)
-    if port is None:
-        return destination
-    if destination.port not in {None, port}:
-        raise SettingsError(f"--port {port} contradicts the port in {text}")
-    return replace(destination, port=port)
 
 
 def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
@@ -118,19 +115,6 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
         except OSError as error:
             raise SettingsError(f"the exclude file {file} cannot be read: {error.strerror}") from error
     return tuple(patterns)
-
-
-def _passphrase_prompt() -> Callable[[Path], str] | None:
-    if sys.stdin is None or not sys.stdin.isatty():
-        return None
-    asked: set[Path] = set()
-
-    def ask(path: Path) -> str:
-        again = "That was not it. " if path in asked else ""
-        asked.add(path)
-        return getpass.getpass(f"{again}Passphrase for the key {shown(path)}: ")
-
-    return ask
 
 
 def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:

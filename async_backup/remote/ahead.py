@@ -11,7 +11,7 @@ from anyio import Event, create_memory_object_stream, from_thread
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -22,6 +22,10 @@ _BLOCK = 1 << 20
 _BLOCKS_AHEAD = 8
 
 
+def _ignore(size: int) -> None:
+    del size
+
+
 class _Block:
     """Some bytes on their way; empty where they never come."""
 
@@ -29,9 +33,10 @@ class _Block:
         self._is_ready = Event()
         self._data = b""
 
-    async def fetch(self, reader: RemoteReader, offset: int) -> None:
+    async def fetch(self, reader: RemoteReader, offset: int, on_block: Callable[[int], None]) -> None:
         try:
             self._data = await reader.read(offset, min(_BLOCK, reader.size - offset))
+            on_block(len(self._data))
         finally:
             self._is_ready.set()
 
@@ -66,21 +71,23 @@ class Stream(io.RawIOBase):
 
 
 @asynccontextmanager
-async def read_ahead(reader: RemoteReader) -> AsyncIterator[io.RawIOBase]:
-    """The whole file as a stream, for as long as the block lasts.
+async def read_ahead(reader: RemoteReader, on_block: Callable[[int], None] = _ignore) -> AsyncIterator[io.RawIOBase]:
+    """The whole file as a stream, for as long as the block lasts; `on_block` hears the bytes of each block that came.
 
     Where a block cannot be read, the stream ends early, and RemoteError is raised when the block is left.
     """
     send, receive = create_memory_object_stream[_Block](_BLOCKS_AHEAD)
     async with task_group() as tasks, receive:
-        tasks.start_soon(_fetch_all, reader, send, tasks)
+        tasks.start_soon(_fetch_all, reader, on_block, send, tasks)
         yield Stream(receive)
         tasks.cancel_scope.cancel()
 
 
-async def _fetch_all(reader: RemoteReader, send: MemoryObjectSendStream[_Block], tasks: TaskGroup) -> None:
+async def _fetch_all(
+    reader: RemoteReader, on_block: Callable[[int], None], send: MemoryObjectSendStream[_Block], tasks: TaskGroup
+) -> None:
     async with send:
         for offset in range(0, reader.size, _BLOCK):
             block = _Block()
             await send.send(block)
-            tasks.start_soon(block.fetch, reader, offset)
+            tasks.start_soon(block.fetch, reader, offset, on_block)

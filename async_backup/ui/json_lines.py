@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from async_backup.errors import BackupError, DigestMismatch
 from async_backup.events import EntryEnded, RunEnded
+from async_backup.pruning.model import PruneEnded
+from async_backup.restoring.model import RestoreEnded
+from async_backup.verifying.model import VerifyEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from async_backup.events import Event
     from async_backup.model import Report
+    from async_backup.pruning.model import PruneEvent
+    from async_backup.restoring.model import RestoreEvent
+    from async_backup.verifying.model import VerifyEvent
 
 
 class JsonPrinter:
@@ -26,8 +32,13 @@ class JsonPrinter:
     def __init__(self, out: Callable[[str], None]) -> None:
         self._out = out
 
-    def __call__(self, event: Event) -> None:
-        self._out(json.dumps({"event": _snake(event), "time": _now(), **_content(event)}))
+    def __call__(self, event: Event | RestoreEvent | PruneEvent | VerifyEvent) -> None:
+        self._out(json.dumps({"event": _snake(event), "time": _now(), **_content(event)}, default=datetime.isoformat))
+
+
+def json_line(content: Mapping[str, object]) -> str:
+    """A line for what is no event, such as an archive in a listing."""
+    return json.dumps(_plain(dict(content)))
 
 
 def error_line(error: BackupError) -> str:
@@ -35,10 +46,12 @@ def error_line(error: BackupError) -> str:
     return json.dumps({"event": "error", "time": _now(), **_plain(error), "exit_code": int(error.exit_code)})
 
 
-def _content(event: Event) -> dict[str, Any]:
+def _content(event: Event | RestoreEvent | PruneEvent | VerifyEvent) -> dict[str, Any]:
     match event:
         case RunEnded(report):
             return _totals(report)
+        case RestoreEnded(report) | PruneEnded(report) | VerifyEnded(report):
+            return {"exit_code": int(report.exit_code), **_fields(report)}
         case EntryEnded(outcome):
             return {"outcome": _snake(outcome), **_fields(outcome)}
         case _:
@@ -75,12 +88,12 @@ def _plain(value: Any) -> Any:
             return {"error": type(value).__name__, "message": str(value), **hashes}
         case tuple() if hasattr(value, "_asdict"):
             return {name: _plain(item) for name, item in value._asdict().items()}
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
         case tuple() | list():
             return [_plain(item) for item in value]
-        case _ if is_dataclass(value):
-            return _fields(value)
         case _:
-            return value
+            return _fields(value) if is_dataclass(value) else value
 
 
 def _snake(value: object) -> str:

@@ -51,8 +51,8 @@ class PlainPrinter:
                 self._detail(f"skipped: {shown(path)} ({reason})")
             case EntryStarted(entry, attempt):
                 self._detail(f"started: {shown(entry.path)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
-            case FileProblem(entry, problem):
-                say = self._err if problem.kind.is_loss else self._detail
+            case FileProblem(entry, problem, is_loss):
+                say = self._err if is_loss else self._detail
                 say(f"{_KINDS[problem.kind]}: {shown(entry.source)}/{shown(problem.path)}: {shown(problem.reason)}")
             case AttemptFailed(entry, error, attempt):
                 self._attempt_failed(entry, error, attempt)
@@ -115,6 +115,8 @@ _KINDS = {
     ProblemKind.UNREADABLE: "not readable, left out",
     ProblemKind.VANISHED: "vanished while it was read",
     ProblemKind.CHANGED: "changed while it was read",
+    ProblemKind.REPLACED: "replaced while it was read",
+    ProblemKind.XATTRS: "stored without all its attributes",
     ProblemKind.SKIPPED: "skipped",
     ProblemKind.CHECKSUM_FILE: "no checksum file",
 }

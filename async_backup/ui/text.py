@@ -20,6 +20,8 @@ def shown(text: str | bytes | os.PathLike[str]) -> str:
 
 
 def _shown_character(character: str) -> str:
+    if character == "\\":
+        return r"\\"
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
         return f"\\x{code - 0xDC00:02x}"

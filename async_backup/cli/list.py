@@ -1,0 +1,63 @@
+"""`async-backup list DEST [ENTRY]...`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from async_backup.archive_names import NameParser
+from async_backup.cli import options as opt
+from async_backup.cli.connecting import destination_of, ssh_settings
+from async_backup.cli.execute import fail
+from async_backup.cli.output import say
+from async_backup.cli.reading import Where, read_until_stopped
+from async_backup.config import Limits
+from async_backup.errors import SettingsError
+from async_backup.listing.archives import list_archives
+from async_backup.ui.json_lines import json_line
+from async_backup.ui.listing import listed_fields, listing_lines
+
+if TYPE_CHECKING:
+    from anyio import Event
+
+    from async_backup.listing.archives import Listing
+    from async_backup.remote.store import SftpStore
+
+
+def list_(
+    dest: opt.Dest,
+    entries: opt.Entries = None,
+    timestamp_format: opt.TimestampFormats = None,
+    port: opt.Port = None,
+    key: opt.Keys = None,
+    known_hosts: opt.KnownHosts = None,
+    ssh_config: opt.SshConfig = None,
+    timeout: opt.Timeout = 60,
+    retries: opt.Retries = opt.DEFAULTS.retries,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """List the archives in a destination, by entry and from the oldest to the newest.
+
+    An archive is verified where a checksum file lies beside it: that is written only once the server's digest of the
+    archive equals ours. Names of archives and the values in their checksum files are shown with an ENTRY, --verbose
+    or --json. MEMBERS are files, directories and links.
+    """
+    wanted = [os.fsencode(entry) for entry in entries or ()]
+    is_detailed = bool(wanted) or verbose or as_json
+    try:
+        destination = destination_of(dest, port)
+        where = Where(destination, ssh_settings(key, known_hosts, ssh_config, timeout), Limits(retries=retries))
+        names = NameParser(opt.formats(timestamp_format))
+    except SettingsError as error:
+        fail(error, as_json=as_json)
+
+    async def read(store: SftpStore, stop: Event) -> Listing:
+        del stop
+        return await list_archives(store, names, wanted, checksums=is_detailed)
+
+    listing = read_until_stopped(where, read, as_json=as_json)
+    for listed in listing.archives if as_json else ():
+        say(json_line(listed_fields(listed)))
+    for line in () if as_json else listing_lines(listing, str(destination), is_detailed=is_detailed):
+        say(line)

@@ -1,0 +1,101 @@
+"""`async-backup ls DEST ARCHIVE [PATH]...`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from async_backup.archive_names import NameParser
+from async_backup.catalog import read_catalog
+from async_backup.cli import options as opt
+from async_backup.cli.connecting import destination_of, ssh_settings
+from async_backup.cli.execute import fail
+from async_backup.cli.output import say
+from async_backup.cli.reading import Where, read_until_stopped
+from async_backup.config import Limits
+from async_backup.errors import DamagedArchive, SettingsError
+from async_backup.listing.contents import read_contents
+from async_backup.ui.json_lines import json_line
+from async_backup.ui.listing import MemberLines, member_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anyio import Event
+
+    from async_backup.config import Destination
+    from async_backup.listing.contents import Contents
+    from async_backup.remote.store import SftpStore
+
+_LINES_AT_ONCE = 500
+
+
+def ls(
+    dest: opt.Dest,
+    archive: opt.ArchiveName,
+    paths: opt.ListedPaths = None,
+    recursive: opt.Recursive = False,
+    timestamp_format: opt.TimestampFormats = None,
+    port: opt.Port = None,
+    key: opt.Keys = None,
+    known_hosts: opt.KnownHosts = None,
+    ssh_config: opt.SshConfig = None,
+    timeout: opt.Timeout = 60,
+    retries: opt.Retries = opt.DEFAULTS.retries,
+    as_json: opt.Json = False,
+) -> None:
+    """List what is in an archive, by its index: nothing else of it is fetched.
+
+    ARCHIVE is an archive's whole name, an entry (its newest archive), or ENTRY@2026-11-20 (the newest not after that).
+    The name of the entry may be left out of PATH. Owners are numbers, times are local.
+    """
+    try:
+        destination = destination_of(dest, port)
+        where = Where(destination, ssh_settings(key, known_hosts, ssh_config, timeout), Limits(retries=retries))
+        names = NameParser(opt.formats(timestamp_format))
+    except SettingsError as error:
+        fail(error, as_json=as_json)
+
+    async def show(store: SftpStore, stop: Event) -> None:
+        found = (await read_catalog(store, names)).find(os.fsencode(archive))
+        contents = await _contents(store, found.path, destination)
+        lines = _lines(contents, [os.fsencode(path) for path in paths or ()], recursive=recursive, as_json=as_json)
+        await to_thread.run_sync(_say_all, lines, stop, abandon_on_cancel=True)
+
+    read_until_stopped(where, show, as_json=as_json)
+
+
+def _lines(contents: Contents, paths: list[bytes], *, recursive: bool, as_json: bool) -> Iterator[str]:
+    members = contents.members(paths, recursive=recursive)
+    return (json_line(member_fields(member)) for member in members) if as_json else map(MemberLines(), members)
+
+
+def _say_all(lines: Iterator[str], stop: Event) -> None:
+    """Print some lines at once, in a thread: whoever reads them may be slow."""
+    while not stop.is_set() and (some := list(islice(lines, _LINES_AT_ONCE))):
+        say("\n".join(some))
+
+
+async def _contents(store: SftpStore, path: bytes, destination: Destination) -> Contents:
+    try:
+        return await read_contents(store, path)
+    except DamagedArchive as error:
+        command = _tar_command(destination, b"%b/%b" % (store.directory.rstrip(b"/"), path))
+        raise DamagedArchive(
+            f"{os.fsdecode(path)} has no index that can be read ({error.__cause__ or error}); "
+            f"this lists it all the same, and restore reads it too: {command}"
+        ) from error
+
+
+def _tar_command(destination: Destination, path: bytes) -> str:
+    quoted = shlex.quote(os.fsdecode(path))
+    command = f"tar -tzvf {quoted}"
+    if quoted != os.fsdecode(path):
+        command = shlex.quote(command)  # the shell here takes one pair of quotes away, the one on the server another
+    port = f"-p {destination.port} " if destination.port else ""
+    user = f"{destination.user}@" if destination.user else ""
+    return f"ssh {port}{user}{destination.host} {command}"

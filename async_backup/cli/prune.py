@@ -1,0 +1,90 @@
+"""`async-backup prune DEST [ENTRY]... --keep-...`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import typer
+from anyio import Event
+
+from async_backup.archive_names import NameParser
+from async_backup.cli import options as opt
+from async_backup.cli.connecting import destination_of, ssh_settings
+from async_backup.cli.execute import fail, run_until_stopped
+from async_backup.cli.output import complain, say
+from async_backup.cli.reading import Where
+from async_backup.config import Limits
+from async_backup.errors import ExitCode, SettingsError
+from async_backup.pruning.model import PruneSettings
+from async_backup.pruning.prune import prune as prune_archives
+from async_backup.remote.store import open_archives
+from async_backup.retention import KeepRules, keep_count, parse_duration
+from async_backup.stopping import unless_stopped
+from async_backup.ui.json_lines import JsonPrinter
+from async_backup.ui.pruning import PrunePrinter
+
+if TYPE_CHECKING:
+    from async_backup.pruning.model import PruneListener, PruneReport
+
+
+def prune(
+    dest: opt.Dest,
+    entries: opt.Entries = None,
+    keep_last: opt.KeepLast = "0",
+    keep_hourly: opt.KeepHourly = "0",
+    keep_daily: opt.KeepDaily = "0",
+    keep_weekly: opt.KeepWeekly = "0",
+    keep_monthly: opt.KeepMonthly = "0",
+    keep_yearly: opt.KeepYearly = "0",
+    keep_within: opt.KeepWithin = None,
+    dry_run: opt.PruneDryRun = False,
+    timestamp_format: opt.TimestampFormats = None,
+    port: opt.Port = None,
+    key: opt.Keys = None,
+    known_hosts: opt.KnownHosts = None,
+    ssh_config: opt.SshConfig = None,
+    timeout: opt.Timeout = 60,
+    retries: opt.Retries = opt.DEFAULTS.retries,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Remove old archives: of each entry those that no --keep rule keeps, with their checksum files.
+
+    Never removed, whatever the rules say: the newest verified archive of an entry (where none is verified, the
+    newest), and what does not have both a name and a footer of ours. Checksum files of ours whose archives are gone
+    are removed as well.
+    """
+    try:
+        rules = KeepRules(
+            last=keep_count(keep_last),
+            hourly=keep_count(keep_hourly),
+            daily=keep_count(keep_daily),
+            weekly=keep_count(keep_weekly),
+            monthly=keep_count(keep_monthly),
+            yearly=keep_count(keep_yearly),
+            within=parse_duration(keep_within) if keep_within is not None else None,
+        )
+        formats = opt.formats(timestamp_format)
+        NameParser(formats)
+        settings = PruneSettings(rules, tuple(os.fsencode(entry) for entry in entries or ()), formats, dry_run)
+        ssh = ssh_settings(key, known_hosts, ssh_config, timeout)
+        where = Where(destination_of(dest, port), ssh, Limits(retries=retries))
+        verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
+    except SettingsError as error:
+        fail(error, as_json=as_json)
+    listener: PruneListener = JsonPrinter(say) if as_json else PrunePrinter(say, complain, verbosity, dry_run=dry_run)
+    report = run_until_stopped(lambda stop: _prune(where, settings, listener, stop), as_json=as_json)
+    raise typer.Exit(report.exit_code if report else ExitCode.INTERRUPTED)
+
+
+async def _prune(where: Where, settings: PruneSettings, listener: PruneListener, stop: Event) -> PruneReport | None:
+    begun = Event()
+
+    async def opened() -> PruneReport:
+        async with open_archives(where.destination, where.ssh, where.limits) as store:
+            begun.set()
+            return await prune_archives(store, settings, listener, stop=stop)
+
+    return await unless_stopped(stop, opened, before=begun)

@@ -1,0 +1,48 @@
+"""What commands share that look into a destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from async_backup.cli.execute import run_until_stopped
+from async_backup.errors import ExitCode
+from async_backup.remote.store import open_archives
+from async_backup.stopping import unless_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio import Event
+
+    from async_backup.config import Destination, Limits, SshSettings
+    from async_backup.remote.store import SftpStore
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A destination and how to reach it."""
+
+    destination: Destination
+    ssh: SshSettings
+    limits: Limits
+
+
+def read_until_stopped(where: Where, work: Callable[[SftpStore, Event], Awaitable[_T]], *, as_json: bool) -> _T:
+    """What `work` returns; a signal cancels it and ends the command, a BackupError becomes its exit code."""
+
+    async def read(stop: Event) -> tuple[_T] | None:
+        async def opened() -> tuple[_T]:
+            async with open_archives(where.destination, where.ssh, where.limits) as store:
+                return (await work(store, stop),)
+
+        return await unless_stopped(stop, opened)
+
+    result = run_until_stopped(read, as_json=as_json)
+    if result is None:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    return result[0]

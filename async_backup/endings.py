@@ -1,0 +1,123 @@
+"""Many archives, each known by its end alone: the footer, and the checksum files beside it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from async_backup.archive.index import FOOTER_SIZE, FOOTER_TAG, read_footer
+from async_backup.checksum_files import SIZE_LIMIT, checksum_name, recorded_digest
+from async_backup.errors import AuthenticationError, ConnectionDropped, HostKeyError, RemoteError, Unreachable
+from async_backup.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from async_backup.archive.index import Footer
+    from async_backup.catalog import StoredArchive
+    from async_backup.remote.base import RemoteStore
+
+_AT_ONCE = 64
+
+SERVER_GONE = (ConnectionDropped, Unreachable, HostKeyError, AuthenticationError)
+"""Errors after which every other request would fail as well."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Ending(NamedTuple):
+    """The footer of an archive; without one, `problem` says why it is not known to be whole."""
+
+    footer: Footer | None
+    problem: str = ""
+
+
+async def read_endings(store: RemoteStore, archives: Sequence[StoredArchive]) -> list[Ending]:
+    """The ending of each archive; raises RemoteError only where the server is gone."""
+
+    async def read(archive: StoredArchive) -> Ending:
+        try:
+            tail = await store.read_ending(path_of(store, archive.path), archive.size, FOOTER_SIZE)
+            return Ending(_whole_footer(tail, archive.size))
+        except ValueError as error:
+            return Ending(None, str(error))
+        except SERVER_GONE:
+            raise
+        except RemoteError as error:
+            return Ending(None, f"its end cannot be read: {error}")
+
+    return await side_by_side(read, archives, at_once=_AT_ONCE)
+
+
+def _whole_footer(tail: bytes, size: int) -> Footer:
+    try:
+        footer = read_footer(tail)
+    except ValueError as error:
+        if FOOTER_TAG in tail:
+            raise
+        raise ValueError("it does not end as ours do: made by something else, or cut short") from error
+    if footer.index_offset + footer.index_length + FOOTER_SIZE != size:
+        raise ValueError("the footer tells of another size: the archive was cut or put together")
+    return footer
+
+
+class Recorded(NamedTuple):
+    """A checksum file: its bytes, and the digest of its archive where it records that."""
+
+    content: bytes
+    digest: str | None
+
+
+async def read_checksums(store: RemoteStore, archives: Sequence[StoredArchive]) -> list[dict[str, str | None]]:
+    """The values in the checksum files of each archive, by algorithm; None where a file holds something else.
+
+    Raises RemoteError only where the server is gone.
+    """
+    files = [(archive.path, algorithm) for archive in archives for algorithm in archive.checksums]
+
+    async def read(file: tuple[bytes, str]) -> str | None:
+        return (await read_checksum_file(store, *file)).digest
+
+    values = iter(await side_by_side(read, files, at_once=_AT_ONCE))
+    return [{algorithm: next(values) for algorithm in archive.checksums} for archive in archives]
+
+
+async def read_checksum_file(store: RemoteStore, archive: bytes, algorithm: str) -> Recorded:
+    """One checksum file of the archive at that path in the destination; one that cannot be read is empty.
+
+    Raises RemoteError only where the server is gone.
+    """
+    try:
+        reader = await store.open(path_of(store, checksum_name(archive, algorithm)))
+        try:
+            content = await reader.read(0, min(reader.size, SIZE_LIMIT + 1))
+        finally:
+            await reader.close()
+    except SERVER_GONE:
+        raise
+    except RemoteError:
+        content = b""
+    with suppress(ValueError):
+        return Recorded(content, recorded_digest(content, algorithm, archive.rpartition(b"/")[2]))
+    return Recorded(content, None)
+
+
+def path_of(store: RemoteStore, path: bytes) -> bytes:
+    """From a path in the destination to one that the store takes."""
+    return b"%b/%b" % (store.directory.rstrip(b"/"), path)
+
+
+async def side_by_side(call: Callable[[_T], Awaitable[_R]], items: Sequence[_T], *, at_once: int) -> list[_R]:
+    """What `call` returns for each item, in their order; raises what it raises."""
+    results: dict[int, _R] = {}
+    places = iter(enumerate(items))
+
+    async def work(places: Iterator[tuple[int, _T]]) -> None:
+        for place, item in places:
+            results[place] = await call(item)
+
+    async with task_group() as tasks:
+        for _ in range(min(at_once, len(items))):
+            tasks.start_soon(work, places)
+    return [results[place] for place in range(len(items))]

@@ -1,0 +1,1 @@
+"""Removing old archives by a policy: decided for each entry, careful about what is removed."""

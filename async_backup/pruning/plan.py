@@ -1,0 +1,63 @@
+"""What is to go: the policy and, above it, what keeps a prune from doing harm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from async_backup.endings import read_endings
+from async_backup.pruning.model import ArchiveJudged
+from async_backup.retention import decide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from async_backup.catalog import Catalog, StoredArchive
+    from async_backup.remote.base import RemoteStore
+    from async_backup.retention import KeepRules
+
+NEWEST = "newest"
+NEWEST_VERIFIED = "newest verified"
+
+
+async def plan_archives(store: RemoteStore, catalog: Catalog, rules: KeepRules, now: datetime) -> list[ArchiveJudged]:
+    """Judge all archives whose names tell entry and time; raises RemoteError."""
+    entries = catalog.entries()
+    archives = [archive for found in entries.values() for archive in found]
+    endings = await read_endings(store, archives)
+    problems = {archive.path: ending.problem for archive, ending in zip(archives, endings, strict=True)}
+    return [judged for found in entries.values() for judged in judge(found, problems, rules, now)]
+
+
+def judge(
+    archives: Sequence[StoredArchive], problems: Mapping[bytes, str], rules: KeepRules, now: datetime
+) -> Iterator[ArchiveJudged]:
+    """What is to become of the archives of one entry, from the oldest to the newest.
+
+    One with a problem (by path) stays and counts for no rule: it is not known to be a whole archive of ours. Of the
+    others the newest verified one stays, or where none is verified the newest, whatever the rules say.
+    """
+    ours = [archive for archive in archives if not problems[archive.path]]
+    times = [archive.when for archive in ours if archive.when is not None]
+    reasons = {archive.path: found for archive, found in zip(ours, decide(times, rules, now=now), strict=True)}
+    past = [archive for archive in ours if archive.when is not None and archive.when <= now]
+    verified = [archive for archive in past if archive.checksums]
+    for newest in (verified or past)[-1:]:
+        reasons[newest.path] = reasons[newest.path] or (NEWEST_VERIFIED if verified else NEWEST,)
+    for archive in archives:
+        yield _judged(archive, reasons.get(archive.path, ()), problems[archive.path])
+
+
+def _judged(archive: StoredArchive, reasons: tuple[str, ...], problem: str) -> ArchiveJudged:
+    if archive.when is None:
+        raise ValueError("an archive whose name tells no time cannot be judged")
+    return ArchiveJudged(
+        archive.path,
+        archive.entry,
+        archive.when,
+        archive.size,
+        stays=bool(reasons or problem),
+        reasons=reasons,
+        problem=problem,
+        checksums=archive.checksums,
+    )

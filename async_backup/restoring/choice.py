@@ -1,0 +1,141 @@
+"""Which segments hold what was asked for, told by the index alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from async_backup.archive.index import PIECE
+from async_backup.archive.member import HARD_LINK
+from async_backup.errors import DamagedArchive
+from async_backup.index_paths import full_path, is_at_or_below, not_in_archive
+from async_backup.unpack.segment import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from async_backup.archive.index import Member, Segment
+
+
+class Job(NamedTuple):
+    """A segment to fetch: a piece of a large file's payload, or members, of which all count without `wanted`."""
+
+    segment: Segment
+    piece: Member | None = None
+    wanted: Wanted | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is wanted of one segment."""
+
+    offsets: set[int] = field(default_factory=set)
+    paths: dict[int, bytes] = field(default_factory=dict)
+    targets: dict[int, bytes] = field(default_factory=dict)
+
+    def wanted(self) -> Wanted:
+        return Wanted(frozenset(self.offsets), self.paths, self.targets)
+
+
+class _Link(NamedTuple):
+    """A hard link that is wanted, by where it stands."""
+
+    segment: int
+    member: Member
+
+
+def choose(name: str, segments: Sequence[Segment], paths: Sequence[bytes] = ()) -> list[Job]:
+    """The segments to fetch for `paths` and all that is below them, or for the whole archive called `name`.
+
+    Raises NotInArchive for a path that is not there, with the nearest ones; DamagedArchive.
+    """
+    try:
+        if not paths:
+            return [_whole(segment) for segment in segments]
+        return _Chooser(name, segments, paths).jobs()
+    except ValueError as error:
+        raise DamagedArchive(f"{name}: {error}") from error
+
+
+def _whole(segment: Segment) -> Job:
+    return Job(segment, next(segment.listing(), None) if segment.is_piece else None)
+
+
+def wanted_members(jobs: Iterable[Job]) -> Iterator[Member]:
+    """The members that will be restored, under their names here; hard links among them."""
+    for job in jobs:
+        if job.piece is None:
+            for member in job.segment.listing():
+                if job.wanted is None:
+                    yield member
+                elif member.offset in job.wanted.offsets:
+                    yield member._replace(path=job.wanted.paths.get(member.offset, member.path))
+
+
+class _Chooser:
+    """Finds paths in an index."""
+
+    def __init__(self, name: str, segments: Sequence[Segment], paths: Sequence[bytes]) -> None:
+        self._name = name
+        self._segments = segments
+        self._paths = [full_path(path, segments) for path in paths]
+        self._found: dict[int, _Found] = {}
+        self._pieces: dict[int, Member] = {}
+        self._links: list[_Link] = []
+        self._present: set[bytes] = set()
+
+    def jobs(self) -> list[Job]:
+        hits = dict.fromkeys(self._paths, False)
+        for number, member in self._members():
+            for path in self._paths:
+                if is_at_or_below(member.path, path):
+                    hits[path] = True
+                    self._add(number, member)
+                    break
+        for path, is_hit in hits.items():
+            if not is_hit:
+                raise not_in_archive(path, self._name, self._segments)
+        self._find_targets()
+        numbers = sorted(self._found.keys() | self._pieces.keys())
+        return [self._job(number) for number in numbers]
+
+    def _members(self) -> Iterator[tuple[int, Member]]:
+        for number, segment in enumerate(self._segments):
+            for member in segment.listing():
+                yield number, member
+
+    def _add(self, number: int, member: Member) -> None:
+        if member.type == PIECE:
+            self._pieces[number] = member
+            return
+        self._found.setdefault(number, _Found()).offsets.add(member.offset)
+        self._present.add(member.path)
+        if member.type == HARD_LINK:
+            self._links.append(_Link(number, member))
+
+    def _find_targets(self) -> None:
+        """A link to a file that is not wanted itself: the file is restored in the place of its first link."""
+        first: dict[bytes, bytes] = {}
+        for number, member in self._links:
+            if member.link in self._present:
+                continue
+            found = self._found[number]
+            if member.link in first:
+                found.targets[member.offset] = first[member.link]
+            else:
+                first[member.link] = member.path
+                found.offsets.discard(member.offset)
+        for number, member in self._members() if first else ():
+            if member.path not in first:
+                continue
+            if member.type == PIECE:
+                self._pieces[number] = member
+            else:
+                found = self._found.setdefault(number, _Found())
+                found.offsets.add(member.offset)
+                found.paths[member.offset] = first[member.path]
+
+    def _job(self, number: int) -> Job:
+        segment = self._segments[number]
+        piece = self._pieces.get(number)
+        return Job(segment, piece, None if piece else self._found[number].wanted())

@@ -1,0 +1,177 @@
+"""Restoring by the index: segments are fetched side by side, unpacked by several processes, and told of in order."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from anyio import CancelScope, Event, create_memory_object_stream
+
+from async_backup.archive.unpack import DamagedSegment
+from async_backup.errors import BackupError, DamagedArchive, RemoteTruncated, RestoreError
+from async_backup.tasks import task_group
+from async_backup.unpack.extents import extents_of
+from async_backup.unpack.rules import Issue, IssueKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectSendStream
+
+    from async_backup.archived import IndexedArchive
+    from async_backup.restoring.choice import Job
+    from async_backup.restoring.model import Progress
+    from async_backup.slots import Slot
+    from async_backup.unpack.late import LateSpool
+    from async_backup.unpack.members import OpenFile
+    from async_backup.unpack.segment import Unpacked
+    from async_backup.unpackers import Unpackers
+
+_NAMED = 3
+
+
+class _Outcome(NamedTuple):
+    """What became of a segment; `damage` says what is wrong with it."""
+
+    unpacked: Unpacked | None = None
+    issues: tuple[Issue, ...] = ()
+    damage: str = ""
+
+
+class _Step:
+    """A segment on its way; one that holds a piece knows the segment in which the file of the piece begins."""
+
+    def __init__(self, job: Job, header: _Step | None) -> None:
+        self.job = job
+        self.header = header
+        self._done = Event()
+        self._outcome: _Outcome | None = None
+
+    def end(self, outcome: _Outcome) -> None:
+        self._outcome = outcome
+        self._done.set()
+
+    async def outcome(self) -> _Outcome:
+        await self._done.wait()
+        if self._outcome is None:
+            raise RuntimeError("a segment has ended without an outcome")
+        return self._outcome
+
+    async def opened_file(self) -> OpenFile | None:
+        """The large file that begins at the end of this segment; None where it is not restored."""
+        unpacked = (await self.outcome()).unpacked
+        return unpacked.opened if unpacked else None
+
+
+class IndexedRestore:
+    """Restores jobs of one archive; what has to wait for the end goes into `late`."""
+
+    def __init__(
+        self, archive: IndexedArchive, unpackers: Unpackers, progress: Progress, late: LateSpool, *, salvage: bool
+    ) -> None:
+        self._archive = archive
+        self._unpackers = unpackers
+        self._progress = progress
+        self._late = late
+        self._salvage = salvage
+        self._open: OpenFile | None = None
+        self._is_whole = True
+
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Restore all; without `salvage` the first damage ends it.
+
+        Raises DamagedArchive, RestoreError where there is no room, RemoteError, WorkerDied.
+        """
+        send, receive = create_memory_object_stream[_Step](self._unpackers.slots.count)
+        try:
+            async with task_group() as tasks, receive:
+                tasks.start_soon(self._begin_all, jobs, send, tasks)
+                async for step in receive:
+                    await self._take(step, await step.outcome())
+            await self._end_file(is_kept=True)
+        except OSError as error:
+            raise RestoreError(f"it cannot be written: {error.strerror or error}") from error
+        finally:
+            with CancelScope(shield=True), suppress(BackupError, OSError):
+                await self._end_file(is_kept=False)
+
+    async def _begin_all(self, jobs: Sequence[Job], send: MemoryObjectSendStream[_Step], tasks: TaskGroup) -> None:
+        header = None
+        async with send:
+            for job in jobs:
+                step = _Step(job, header if job.piece else None)
+                header = header if job.piece else step
+                slot = await self._unpackers.slots.acquire()
+                tasks.start_soon(self._perform, step, slot)
+                await send.send(step)
+
+    async def _perform(self, step: _Step, slot: Slot) -> None:
+        segment = step.job.segment
+        try:
+            slot.fill(await self._archive.reader.read(segment.offset, segment.length))
+            step.end(await self._unpacked(step, slot))
+        except (DamagedSegment, RemoteTruncated) as error:
+            step.end(_Outcome(damage=str(error)))
+        finally:
+            slot.release()
+
+    async def _unpacked(self, step: _Step, slot: Slot) -> _Outcome:
+        segment, piece = step.job.segment, step.job.piece
+        if piece is None:
+            return _Outcome(await self._unpackers.members(slot, segment, step.job.wanted))
+        file = await step.header.opened_file() if step.header else None
+        if file is None:
+            return _Outcome()
+        extents = extents_of(file.member, piece.offset, piece.size)
+        return _Outcome(issues=tuple(await self._unpackers.piece(slot, segment, file, extents)))
+
+    async def _take(self, step: _Step, outcome: _Outcome) -> None:
+        """Note what became of a segment, in the order of the archive."""
+        if step.job.piece is None:
+            await self._end_file(is_kept=True)
+        if outcome.damage:
+            self._note_damage(step.job, outcome.damage)
+        if outcome.unpacked is not None:
+            self._progress.files += outcome.unpacked.files
+            self._progress.raw_size += outcome.unpacked.size
+            self._progress.note(outcome.unpacked.issues)
+            self._late.add(outcome.unpacked.late)
+            self._open = outcome.unpacked.opened
+        elif step.job.piece is not None and not outcome.damage:
+            self._progress.raw_size += step.job.piece.size
+        self._is_whole = self._is_whole and not outcome.issues
+        self._progress.note(list(outcome.issues))
+        self._progress.advance(step.job.segment.length)
+
+    async def _end_file(self, *, is_kept: bool) -> None:
+        """The large file under way has all its pieces, or never will."""
+        file, self._open = self._open, None
+        if file is not None:
+            is_kept, self._is_whole = is_kept and self._is_whole, True
+            issues = await self._unpackers.finish(file, is_kept=is_kept)
+            self._progress.files += is_kept and not any(issue.kind is not IssueKind.ATTRIBUTE for issue in issues)
+            self._progress.note(issues)
+
+    def _note_damage(self, job: Job, damage: str) -> None:
+        issues = _lost(job, damage)
+        if not self._salvage:
+            names = ", ".join(os.fsdecode(issue.path) for issue in issues[:_NAMED])
+            more = f" and {len(issues) - _NAMED} more" if len(issues) > _NAMED else ""
+            raise DamagedArchive(
+                f"{self._archive.name} is damaged in the segment at byte {job.segment.offset}: {damage}; "
+                f"it holds {names or 'no members'}{more}. --salvage restores all the rest"
+            )
+        self._progress.note(issues)
+
+
+def _lost(job: Job, damage: str) -> list[Issue]:
+    """The members that a damaged segment costs."""
+    if job.piece is not None:
+        where = f"{job.piece.size} bytes of it are zeros: its segment at byte {job.segment.offset} is damaged"
+        return [Issue(job.piece.path, IssueKind.DAMAGED, f"{where} ({damage})")]
+    wanted = job.wanted.offsets if job.wanted else None
+    reason = f"lost: the segment at byte {job.segment.offset} is damaged ({damage})"
+    members = [member for member in job.segment.listing() if wanted is None or member.offset in wanted]
+    return [Issue(member.path, IssueKind.DAMAGED, reason) for member in members]

@@ -1,0 +1,147 @@
+"""What a restore is told, what it tells on its way, and what it says at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from async_backup.archive_names import CLASSIC
+from async_backup.config import DEFAULT_TIMESTAMP, Limits, SshSettings
+from async_backup.errors import BackupError, ExitCode, SettingsError
+from async_backup.unpack.rules import Issue, IssueKind, Overwrite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from async_backup.config import Destination
+
+ISSUES_KEPT = 100
+"""Issues that a report lists; further ones are counted, and each was an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSettings:
+    """One restore: of `archive` (a path, an entry or `ENTRY@TIME`), all or some `paths` of it, below `target`."""
+
+    destination: Destination
+    archive: bytes
+    target: Path
+    paths: tuple[bytes, ...] = ()
+    ssh: SshSettings = field(default_factory=SshSettings)
+    limits: Limits = field(default_factory=Limits)
+    timestamp_formats: tuple[str, ...] = (DEFAULT_TIMESTAMP, CLASSIC)
+    overwrite: Overwrite = Overwrite.NEVER
+    salvage: bool = False
+    devices: bool = False
+    same_permissions: bool = False
+    outside_links: bool = False
+    numeric_owner: bool = False
+    xattrs: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.archive:
+            raise SettingsError("no archive was named")
+        if b"" in self.paths:
+            raise SettingsError("an empty path names nothing in an archive")
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStarted:
+    """The archive was found and opened; `members` is None where it has no index, for the `reason` given."""
+
+    archive: bytes
+    size: int
+    members: int | None
+    wanted_size: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesRestored:
+    """So many bytes of the archive have come and been dealt with."""
+
+    stored: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFound:
+    """A member needs a word."""
+
+    issue: Issue
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreEnded:
+    """All that could be restored is there."""
+
+    report: RestoreReport
+
+
+RestoreEvent = RestoreStarted | BytesRestored | IssueFound | RestoreEnded
+RestoreListener = Callable[[RestoreEvent], None]
+
+
+def ignore(event: RestoreEvent) -> None:
+    """Listen to nothing."""
+    del event
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What became of a restore: `files` counts all kinds of members that are there, `raw_size` is in bytes."""
+
+    archive: bytes
+    files: int
+    raw_size: int
+    issues: tuple[Issue, ...] = ()
+    """The first ones of each kind."""
+    counts: dict[IssueKind, int] = field(default_factory=dict)
+    error: BackupError | None = None
+    """What ended it before its end."""
+    is_interrupted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.is_interrupted:
+            return ExitCode.INTERRUPTED
+        if self.error is not None and not self.files:
+            return ExitCode.NOTHING_DONE
+        lost = self.error is not None or any(kind.is_loss for kind in self.counts)
+        return ExitCode.INCOMPLETE if lost else ExitCode.COMPLETE
+
+
+class Progress:
+    """Counts what was restored, and tells the listener."""
+
+    def __init__(self, listener: RestoreListener) -> None:
+        self._listener = listener
+        self._issues: list[Issue] = []
+        self._told: set[tuple[IssueKind, str]] = set()
+        self.counts: Counter[IssueKind] = Counter()
+        self.files = 0
+        self.raw_size = 0
+
+    def note(self, issues: list[Issue]) -> None:
+        """Count issues; those about metadata are told once for each reason, not once a file."""
+        for issue in issues:
+            self.counts[issue.kind] += issue.times
+            is_common = issue.kind in {IssueKind.ATTRIBUTE, IssueKind.NOTE}
+            if not is_common or (issue.kind, issue.reason) not in self._told:
+                self._tell(issue)
+
+    def _tell(self, issue: Issue) -> None:
+        self._told.add((issue.kind, issue.reason))
+        self._issues += [issue] if len(self._issues) < ISSUES_KEPT else []
+        self._listener(IssueFound(issue))
+
+    def advance(self, stored: int) -> None:
+        """Tell that bytes of the archive were dealt with."""
+        self._listener(BytesRestored(stored))
+
+    def report(self, archive: bytes, seconds: float, error: BackupError | None, *, interrupted: bool) -> RestoreReport:
+        return RestoreReport(
+            archive, self.files, self.raw_size, tuple(self._issues), dict(self.counts), error, interrupted, seconds
+        )

@@ -1,0 +1,179 @@
+"""The public call that restores: find the archive, choose its segments, unpack them, finish what had to wait."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from anyio import CancelScope, Event, to_thread
+
+from async_backup import unpack_process
+from async_backup.archive_names import NameParser
+from async_backup.archived import NoIndex, open_reader, read_archive
+from async_backup.catalog import read_catalog
+from async_backup.errors import BackupError, DamagedArchive, RestoreError
+from async_backup.heap import keep_freed_memory
+from async_backup.processes import warm_up
+from async_backup.remote.store import open_archives
+from async_backup.restoring.choice import choose, wanted_members
+from async_backup.restoring.indexed import IndexedRestore
+from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted, ignore
+from async_backup.restoring.streamed import StreamedRestore
+from async_backup.restoring.target import check_empty, check_free, prepare
+from async_backup.stopping import unless_stopped
+from async_backup.tasks import task_group
+from async_backup.unpack.late import LateSpool
+from async_backup.unpack.members import Unpacker
+from async_backup.unpack.rules import Overwrite, UnpackRules
+from async_backup.unpackers import open_unpackers
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from async_backup.archived import IndexedArchive
+    from async_backup.remote.base import RemoteReader, RemoteStore
+    from async_backup.restoring.model import RestoreListener, RestoreReport, RestoreSettings
+    from async_backup.unpack.rules import Issue
+    from async_backup.unpackers import Unpackers
+
+
+class OpenUnpackers(Protocol):
+    """What opens unpackers: `open_unpackers`, or a fake."""
+
+    def __call__(
+        self, processes: int, channels: int, longest: int, rules: UnpackRules
+    ) -> AbstractAsyncContextManager[Unpackers]: ...
+
+
+async def restore(
+    settings: RestoreSettings, listener: RestoreListener = ignore, *, stop: Event | None = None
+) -> RestoreReport:
+    """Restore an archive, or some paths of it; returns what became of it.
+
+    Setting `stop` ends it early. Raises BackupError where nothing was written: no such archive or path, files in the
+    way, no connection. Starts processes as `backup` does.
+    """
+    keep_freed_memory()
+    stop = stop or Event()
+    running = Restore(settings, listener, open_unpackers)
+    began = time.monotonic()
+    await unless_stopped(stop, running.connect_and_run)
+    report = running.report(time.monotonic() - began, interrupted=stop.is_set())
+    listener(RestoreEnded(report))
+    return report
+
+
+class Restore:
+    """One restore under way, from any store and with unpackers of any kind."""
+
+    def __init__(self, settings: RestoreSettings, listener: RestoreListener, unpackers: OpenUnpackers) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._open_unpackers = unpackers
+        self._progress = Progress(listener)
+        self._path = settings.archive
+        self._has_begun = False
+        self._error: BackupError | None = None
+
+    def report(self, seconds: float, *, interrupted: bool = False) -> RestoreReport:
+        """What became of it so far."""
+        return self._progress.report(self._path, seconds, self._error, interrupted=interrupted)
+
+    async def connect_and_run(self) -> None:
+        """Restore from the server; the processes get ready while the connection is made."""
+        settings = self._settings
+        async with task_group() as tasks:
+            tasks.start_soon(to_thread.run_sync, warm_up, unpack_process.__name__)
+            async with open_archives(settings.destination, settings.ssh, settings.limits) as store:
+                await self.run(store)
+
+    async def run(self, store: RemoteStore) -> None:
+        """Restore; raises BackupError where nothing was written, and keeps for the report what came later."""
+        try:
+            await self._restore(store)
+        except BackupError as error:
+            if not self._has_begun:
+                raise
+            self._error = error
+
+    async def _restore(self, store: RemoteStore) -> None:
+        catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
+        self._path = catalog.find(self._settings.archive).path
+        async with open_reader(store, self._path) as reader:
+            rules = _rules(self._settings)
+            await to_thread.run_sync(prepare, self._settings.target)
+            with LateSpool() as late:
+                try:
+                    await self._unpack(reader, rules, late)
+                finally:
+                    with CancelScope(shield=True):
+                        await self._finish(rules, late)
+
+    async def _unpack(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool) -> None:
+        try:
+            archive = await read_archive(reader, self._path)
+        except NoIndex as error:
+            await self._unpack_stream(reader, rules, late, str(error))
+        except DamagedArchive as error:
+            if not self._settings.salvage:
+                raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error
+            await self._unpack_stream(reader, rules, late, str(error))
+        else:
+            await self._unpack_indexed(archive, rules, late)
+
+    async def _unpack_indexed(self, archive: IndexedArchive, rules: UnpackRules, late: LateSpool) -> None:
+        settings, limits = self._settings, self._settings.limits
+        jobs = await to_thread.run_sync(choose, archive.name, archive.segments, settings.paths)
+        if rules.overwrite is Overwrite.NEVER:
+            await to_thread.run_sync(lambda: check_free(settings.target, wanted_members(jobs)))
+        size = sum(job.segment.length for job in jobs)
+        longest = max((job.segment.length for job in jobs), default=0)
+        processes, channels = min(limits.processes, len(jobs)), min(limits.connections * limits.channels, len(jobs))
+        async with self._open_unpackers(processes, channels, max(longest, 1), rules) as unpackers:
+            self._begin(RestoreStarted(self._path, archive.reader.size, archive.footer.members, size))
+            await IndexedRestore(archive, unpackers, self._progress, late, salvage=settings.salvage).run(jobs)
+
+    async def _unpack_stream(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool, reason: str) -> None:
+        if rules.overwrite is Overwrite.NEVER:
+            await to_thread.run_sync(check_empty, self._settings.target)
+        self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
+        await StreamedRestore(reader, rules, self._progress, late).run(self._settings.paths)
+
+    def _begin(self, event: RestoreStarted) -> None:
+        self._has_begun = True
+        self._listener(event)
+
+    async def _finish(self, rules: UnpackRules, late: LateSpool) -> None:
+        """Links, and the metadata of directories, also where the restore ended early."""
+
+        def finish() -> None:
+            with Unpacker(rules) as unpacker:
+                late.finish(unpacker)
+                issues.extend(unpacker.take_issues())
+
+        issues: list[Issue] = []
+        try:
+            await to_thread.run_sync(finish)
+        except OSError as error:
+            raise RestoreError(f"links and directories cannot be finished: {error.strerror or error}") from error
+        self._progress.note(issues)
+
+
+def _rules(settings: RestoreSettings) -> UnpackRules:
+    return UnpackRules(
+        os.fsencode(settings.target),
+        overwrite=settings.overwrite,
+        devices=settings.devices,
+        same_permissions=settings.same_permissions,
+        outside_links=settings.outside_links,
+        numeric_owner=settings.numeric_owner,
+        xattrs=settings.xattrs,
+        umask=_umask(),
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,92 @@
+"""Restoring what has no index: the archive is read ahead in order, and unpacked in a thread."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from anyio import from_thread, to_thread
+
+from async_backup.errors import DamagedArchive, RestoreError
+from async_backup.remote.ahead import read_ahead
+from async_backup.unpack.members import Unpacker
+from async_backup.unpack.rules import Issue, IssueKind
+from async_backup.unpack.stream import DamagedStream, TarGzStream
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Sequence
+
+    from async_backup.errors import BackupError
+    from async_backup.remote.base import RemoteReader
+    from async_backup.restoring.model import Progress
+    from async_backup.unpack.late import LateSpool
+    from async_backup.unpack.rules import UnpackRules
+
+
+class StreamedRestore:
+    """Restores an archive from its beginning to its end; what has to wait for the end goes into `late`."""
+
+    def __init__(self, reader: RemoteReader, rules: UnpackRules, progress: Progress, late: LateSpool) -> None:
+        self._reader = reader
+        self._rules = rules
+        self._progress = progress
+        self._late = late
+
+    async def run(self, paths: Sequence[bytes]) -> None:
+        """Restore `paths` and all that is below them, or everything.
+
+        Raises DamagedArchive where the stream cannot be read on (what came before is there), RestoreError where
+        there is no room or a path is not in the archive, RemoteError.
+        """
+        async with read_ahead(self._reader, self._progress.advance) as stream:
+            error = await to_thread.run_sync(self._unpack, stream, frozenset(paths))
+        if error:  # not sooner: where the server has gone, leaving the block says so
+            raise error
+
+    def _unpack(self, raw: io.RawIOBase, paths: frozenset[bytes]) -> BackupError | None:
+        """What ended it early, or what was missing."""
+        missing = set(paths)
+        with Unpacker(self._rules, owns_all=True) as unpacker:
+            stream = TarGzStream(raw)
+            try:
+                for member in stream.restore(unpacker, _Filter(paths, missing)):
+                    from_thread.run_sync(self._note, unpacker, member.size)
+            except DamagedStream as error:
+                from_thread.run_sync(self._note, unpacker, 0)
+                from_thread.run_sync(self._progress.note, [_suspect(path) for path in stream.suspects()])
+                return DamagedArchive(f"it cannot be read to its end: {error}")
+            except OSError as error:
+                return RestoreError(f"it cannot be written: {error.strerror or error}")
+        if missing:
+            names = ", ".join(sorted(os.fsdecode(path) for path in missing))
+            return RestoreError(f"not in the archive: {names}")
+        return None
+
+    def _note(self, unpacker: Unpacker, size: int) -> None:
+        self._progress.files += unpacker.files
+        unpacker.files = 0
+        self._progress.raw_size += size
+        self._progress.note(unpacker.take_issues())
+        self._late.add(unpacker.take_late())
+
+
+def _suspect(path: bytes) -> Issue:
+    return Issue(path, IssueKind.DAMAGED, "restored, but the stream is damaged there or a little later: compare it")
+
+
+class _Filter:
+    """Says of a path whether it is wanted, and strikes from `missing` what was found."""
+
+    def __init__(self, paths: frozenset[bytes], missing: set[bytes]) -> None:
+        self._paths = paths
+        self._missing = missing
+
+    def __call__(self, path: bytes) -> bool:
+        if not self._paths:
+            return True
+        path = path.removeprefix(b"./")
+        while path and path not in self._paths:
+            path = path.rpartition(b"/")[0]
+        self._missing.discard(path)
+        return bool(path)

@@ -1,0 +1,122 @@
+"""A restore in plain lines, and on a terminal with a bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn, TransferSpeedColumn
+from rich.text import Text
+
+from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
+from async_backup.ui.plain import NORMAL, VERBOSE
+from async_backup.ui.text import counted, duration, one_line, shown, size
+from async_backup.unpack.rules import IssueKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from rich.console import Console
+
+    from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport
+    from async_backup.unpack.rules import Issue
+
+_KINDS = {
+    IssueKind.REFUSED: "not restored",
+    IssueKind.IN_THE_WAY: "not restored",
+    IssueKind.FAILED: "not restored",
+    IssueKind.DAMAGED: "damaged",
+    IssueKind.ATTRIBUTE: "not as it was",
+    IssueKind.NOTE: "note",
+}
+
+
+class RestorePrinter:
+    """A listener that prints lines: news to `out`, trouble to `err`."""
+
+    def __init__(self, target: Path, out: Callable[[str], None], err: Callable[[str], None], verbosity: int) -> None:
+        self._target = target
+        self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
+        self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
+        self._err = err
+
+    def __call__(self, event: RestoreEvent) -> None:
+        match event:
+            case RestoreStarted():
+                self._started(event)
+            case IssueFound(issue):
+                self._issue(issue)
+            case RestoreEnded(report):
+                self._ended(report)
+            case BytesRestored():
+                pass
+
+    def _started(self, event: RestoreStarted) -> None:
+        if event.members is None:
+            self._out(f"{shown(event.archive)} is read from its beginning to its end: {shown(event.reason)}")
+        else:
+            members = counted(event.members, "member")
+            self._detail(f"{shown(event.archive)}: {members}, {size(event.wanted_size)} of {size(event.size)} to fetch")
+
+    def _issue(self, issue: Issue) -> None:
+        say = self._err if issue.kind.is_loss else self._out
+        if issue.kind in {IssueKind.ATTRIBUTE, IssueKind.NOTE}:
+            say(f"{_KINDS[issue.kind]}: {shown(issue.reason)} (the first is {shown(issue.path)})")
+        else:
+            say(f"{_KINDS[issue.kind]}: {shown(issue.path)}: {shown(issue.reason)}")
+
+    def _ended(self, report: RestoreReport) -> None:
+        rate = f", {size(report.raw_size / report.seconds)}/s" if report.seconds > 0 else ""
+        head = "interrupted: " if report.is_interrupted else ""
+        self._out(
+            f"{head}{counted(report.files, 'member')} of {shown(report.archive)} restored to {shown(self._target)}: "
+            f"{size(report.raw_size)} in {duration(report.seconds)}{rate}"
+        )
+        if report.error is not None:
+            self._err(f"error: {one_line(report.error)}")
+            self._err("what was restored before that is there; the rest is not")
+        lost = sum(times for kind, times in report.counts.items() if kind.is_loss)
+        if lost:
+            self._err(f"{counted(lost, 'member')} did not come back as they were (named above)")
+
+
+class RestoreBar:
+    """A listener with a bar; what `lines` prints through `print` and `trouble` appears above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn(), console=console, transient=True
+        )
+        self._task = self._progress.add_task("", total=None)
+        self.lines: RestoreListener | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def print(self, line: str) -> None:
+        self._progress.console.print(Text(line), soft_wrap=True)
+
+    def trouble(self, line: str) -> None:
+        self._progress.console.print(Text(line, style="red"), soft_wrap=True)
+
+    def __call__(self, event: RestoreEvent) -> None:
+        match event:
+            case RestoreStarted():
+                self._progress.update(self._task, total=event.wanted_size)
+                self._progress.start()
+            case BytesRestored(stored):
+                self._progress.advance(self._task, stored)
+            case RestoreEnded():
+                self._progress.stop()
+            case _:
+                pass
+        if self.lines:
+            self.lines(event)
+
+
+def _drop(line: str) -> None:
+    """Say nothing."""

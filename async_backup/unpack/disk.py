@@ -1,0 +1,189 @@
+"""Names below one directory: each relative to a descriptor, nothing followed, nothing written in place.
+
+What replaces a file is made beside it and renamed, so that whoever looks sees the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from async_backup.archive.descent import Descent
+from async_backup.unpack.rules import IssueKind, Overwrite, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NAME_LIMIT = 255
+_NOT_A_DIRECTORY = {errno.ENOTDIR, errno.ELOOP}
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file"}
+
+
+class Disk:
+    """Makes things below `root`. Paths are safe ones, below it; every method raises Refused or OSError."""
+
+    def __init__(self, root: bytes, overwrite: Overwrite) -> None:
+        self._descent = Descent(root)
+        self._overwrite = overwrite
+        self._entered: tuple[bytes, int] | None = None
+        self.made: list[bytes] = []
+        """Directories that were made, mode 0700, because something had to be put into them."""
+
+    def close(self) -> None:
+        self._descent.__exit__(None, None, None)
+
+    def above(self, path: bytes) -> int:
+        """The descriptor of the directory that holds `path`, made where it is missing; valid until the next call."""
+        parent = path.rpartition(b"/")[0]
+        if self._entered and self._entered[0] == parent:  # as for most: files of a directory follow one another
+            return self._entered[1]
+        try:
+            return self.directory(parent)
+        except FileNotFoundError:
+            self._make_all(parent)
+        except OSError as error:
+            self._clear(parent, error)
+        return self.directory(parent)
+
+    def directory(self, path: bytes) -> int:
+        """The descriptor of the directory `path`, valid until the next call."""
+        self._entered = None
+        descriptor = self._descent.enter(path)
+        self._entered = path, descriptor
+        return descriptor
+
+    def _make_all(self, path: bytes) -> None:
+        names = path.split(b"/")
+        for depth in range(1, len(names) + 1):
+            part = b"/".join(names[:depth])
+            try:
+                self.directory(part)
+            except FileNotFoundError:
+                if self.make_directory(part, 0):
+                    self.made.append(part)
+
+    def _clear(self, path: bytes, error: OSError) -> None:
+        """Make room for the directory `path` where one of its components is something else, if that is allowed."""
+        if error.errno not in _NOT_A_DIRECTORY:
+            raise error
+        if self._overwrite is not Overwrite.ALWAYS:
+            raise Refused("something else stands where one of its directories should be", IssueKind.IN_THE_WAY)
+        names = path.split(b"/")
+        for depth in range(1, len(names) + 1):
+            part = b"/".join(names[:depth])
+            if self.make_directory(part, 0):
+                self.made.append(part)
+
+    def make_directory(self, path: bytes, mtime_ns: int) -> bool:
+        """Make a directory that only we may use; False where there is one already."""
+        directory, name = self.above(path), name_of(path)
+        try:
+            os.mkdir(name, 0o700, dir_fd=directory)
+        except FileExistsError:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                return False
+            self._check_replaceable(status, mtime_ns)
+            os.unlink(name, dir_fd=directory)
+            os.mkdir(name, 0o700, dir_fd=directory)
+            self._entered = None
+        return True
+
+    def create(self, path: bytes, mode: int, mtime_ns: int) -> tuple[int, bytes]:
+        """A new, empty file, and its path: another than `path` where `rename` has to put it in place of an old one."""
+        directory = self.above(path)
+        try:
+            return os.open(name_of(path), _CREATE, mode, dir_fd=directory), path
+        except FileExistsError:
+            self._check_taken(path, directory, mtime_ns)
+        temporary = temporary_path(path)
+        return os.open(name_of(temporary), _CREATE, mode, dir_fd=directory), temporary
+
+    def make(self, path: bytes, mtime_ns: int, action: Callable[[bytes, int], None]) -> None:
+        """Have `action` make `name` in `directory`, in place of what may stand there."""
+        directory = self.above(path)
+        try:
+            action(name_of(path), directory)
+            return
+        except FileExistsError:
+            self._check_taken(path, directory, mtime_ns)
+        temporary = temporary_path(path)
+        action(name_of(temporary), directory)
+        self.rename(temporary, path)
+
+    def link(self, target: bytes, path: bytes, mtime_ns: int) -> None:
+        """Make `path` another name of the file `target`."""
+        source = os.dup(self.directory(target.rpartition(b"/")[0]))
+        try:
+            inode = os.stat(name_of(target), dir_fd=source, follow_symlinks=False)
+            if not stat.S_ISREG(inode.st_mode):
+                raise Refused("a hard link to what is no regular file")
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(name_of(path), dir_fd=self.above(path), follow_symlinks=False), inode):
+                    return
+
+            def link(name: bytes, directory: int) -> None:
+                os.link(name_of(target), name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
+
+            self.make(path, mtime_ns, link)
+        finally:
+            os.close(source)
+
+    def rename(self, temporary: bytes, path: bytes) -> None:
+        """Give what stands beside `path` that name, in place of what has it now."""
+        directory = self.above(path)
+        try:
+            os.rename(name_of(temporary), name_of(path), src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            self.remove(temporary)
+            raise
+
+    def remove(self, path: bytes) -> None:
+        """Remove a file of ours; one that is gone is fine."""
+        with suppress(FileNotFoundError):
+            os.unlink(name_of(path), dir_fd=self.above(path))
+
+    @contextmanager
+    def opened(self, path: bytes) -> Iterator[int]:
+        """A file of ours, opened for writing again."""
+        descriptor = os.open(name_of(path), _WRITE, dir_fd=self.above(path))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def check_free(self, path: bytes, mtime_ns: int) -> None:
+        """Raise Refused where something stands at `path` that may not be replaced."""
+        with suppress(FileNotFoundError):
+            self._check_taken(path, self.above(path), mtime_ns)
+
+    def _check_taken(self, path: bytes, directory: int, mtime_ns: int) -> None:
+        status = os.stat(name_of(path), dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            raise Refused("a directory stands in its place", IssueKind.IN_THE_WAY)
+        self._check_replaceable(status, mtime_ns)
+
+    def _check_replaceable(self, status: os.stat_result, mtime_ns: int) -> None:
+        if self._overwrite is Overwrite.NEVER:
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+            raise Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
+        if self._overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns:
+            raise Refused("the one that is there is not older, and was kept", IssueKind.NOTE)
+
+
+def name_of(path: bytes) -> bytes:
+    """The last component of a path."""
+    return path.rpartition(b"/")[2]
+
+
+def temporary_path(path: bytes) -> bytes:
+    """A new path beside `path`, whose name tells what it is."""
+    parent, slash, name = path.rpartition(b"/")
+    ending = b".restore-" + secrets.token_hex(4).encode()
+    return parent + slash + b"." + name[: _NAME_LIMIT - 1 - len(ending)] + ending

@@ -1,0 +1,223 @@
+"""Members of an archive become files, and whatever goes wrong with one becomes an issue and costs no other."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
+from async_backup.unpack.attributes import Attributes
+from async_backup.unpack.disk import Disk, temporary_path
+from async_backup.unpack.rules import Issue, IssueKind, Overwrite, Refused, check, safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Self
+
+    from async_backup.archive.tar import TarMember
+    from async_backup.unpack.rules import UnpackRules
+
+_PRIVATE = 0o600
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""What ends a restore: all that follows would fail alike."""
+
+_NODES = {FIFO: 0o010000, CHARACTER: 0o020000, BLOCK: 0o060000}
+
+
+class OpenFile(NamedTuple):
+    """A large file on its way, under a temporary name until `finish_file` gives it its own."""
+
+    member: TarMember
+    temporary: bytes
+    path: bytes
+
+
+class Late(NamedTuple):
+    """What has to wait until all else is there: a hard link to `target`, or the metadata of a directory.
+
+    Without a member it is a directory that was made because something had to be put into it; its own member may
+    come yet, or never.
+    """
+
+    path: bytes
+    member: TarMember | None = None
+    target: bytes = b""
+    is_new: bool = False
+
+
+class Unpacker:
+    """Restores members below the root of `rules`; raises OSError only where the disk is full or read-only.
+
+    `owns_all` says that what stands there was put there by this restore, so that it may be replaced: an archive
+    may hold a path twice, and the later one counts.
+    """
+
+    def __init__(self, rules: UnpackRules, *, owns_all: bool = False) -> None:
+        self._rules = rules
+        self._disk = Disk(rules.root, Overwrite.ALWAYS if owns_all else rules.overwrite)
+        self._attributes = Attributes(rules)
+        self._issues: list[Issue] = []
+        self._late: list[Late] = []
+        self.files = 0
+        """Members that are there now, links and directories that wait for the end included."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._disk.close()
+
+    def take_issues(self) -> list[Issue]:
+        """What went wrong since the last call."""
+        issues, self._issues = self._issues, []
+        return issues + self._attributes.take_issues()
+
+    def take_late(self) -> list[Late]:
+        """What has to wait for the end since the last call, in the order of the archive."""
+        late, self._late = [Late(path) for path in self._disk.made] + self._late, []
+        self._disk.made.clear()
+        return late
+
+    def put(self, member: TarMember, data: bytes = b"") -> None:
+        """Restore one member whose payload is `data`."""
+        try:
+            self._put(member, data)
+            self.files += 1
+        except (Refused, OSError) as error:  # not `_noting`, which costs a tenth of a small file
+            self._note(member.path, error)
+
+    def _put(self, member: TarMember, data: bytes) -> None:
+        path = self._checked(member)
+        if member.type == REGULAR:
+            self._put_file(member, path, data)
+        elif member.type == DIRECTORY:
+            is_new = bool(path) and self._disk.make_directory(path, member.mtime_ns)
+            self._late.append(Late(path, member, is_new=is_new))
+        elif member.type == HARD_LINK:
+            self._late.append(Late(path, member, safe_path(member.link)))
+        else:
+            self._put_special(member, path)
+
+    def _checked(self, member: TarMember) -> bytes:
+        path = safe_path(member.path)
+        check(member, path, self._rules)
+        if not path and member.type != DIRECTORY:
+            raise Refused("it has no path")
+        return path
+
+    def _put_file(self, member: TarMember, path: bytes, data: bytes) -> None:
+        owner, mode = self._attributes.owner(member), self._attributes.mode(member)
+        # A mode given at once saves a call for each file; with another owner it would let in the wrong ones.
+        is_at_once = owner is None and not mode & (self._rules.umask | ~0o777)
+        descriptor, place = self._disk.create(path, mode if is_at_once else _PRIVATE, member.mtime_ns)
+        try:
+            _write_parts(descriptor, member, data)
+            self._attributes.set_on(descriptor, member, None if is_at_once else mode, owner)
+        except OSError:
+            self._disk.remove(place)
+            raise
+        finally:
+            os.close(descriptor)
+        if place != path:
+            self._disk.rename(place, path)
+
+    def _put_special(self, member: TarMember, path: bytes) -> None:
+        def make(name: bytes, directory: int) -> None:
+            if member.type == SYMLINK:
+                os.symlink(member.link, name, dir_fd=directory)
+            else:
+                os.mknod(name, _NODES[member.type] | member.mode & 0o777, member.rdev, dir_fd=directory)
+            self._attributes.set_at(name, directory, member)
+
+        self._disk.make(path, member.mtime_ns, make)
+
+    def begin_file(self, member: TarMember) -> OpenFile | None:
+        """Make a large file, of its full size and without its payload; None where it may not be restored."""
+        opened = None
+        with self._noting(member.path):
+            path = self._checked(member)
+            self._disk.check_free(path, member.mtime_ns)
+            descriptor, place = self._disk.create(temporary_path(path), _PRIVATE, member.mtime_ns)
+            opened = OpenFile(member, place, path)
+            with _closing(descriptor):
+                os.ftruncate(descriptor, member.sparse.real_size if member.sparse else member.size)
+        return opened
+
+    def write(self, file: OpenFile, parts: Iterable[tuple[int, memoryview | bytes]]) -> bool:
+        """Write parts of a large file, each at its offset; False, and an issue, where that fails."""
+        before = len(self._issues)
+        with self._noting(file.member.path), self._disk.opened(file.temporary) as descriptor:
+            for offset, data in parts:
+                _write_at(descriptor, offset, data)
+        return len(self._issues) == before
+
+    def finish_file(self, file: OpenFile) -> None:
+        """Give a large file its metadata and its name."""
+        with self._noting(file.member.path):
+            with self._disk.opened(file.temporary) as descriptor:
+                self._set_on(descriptor, file.member)
+            self._disk.check_free(file.path, file.member.mtime_ns)
+            self._disk.rename(file.temporary, file.path)
+            self.files += 1
+
+    def discard(self, file: OpenFile) -> None:
+        """Remove a large file that will not be finished."""
+        with self._noting(file.member.path):
+            self._disk.remove(file.temporary)
+
+    def finish(self, late: Late) -> None:
+        """Do what had to wait; of several ones in the order that `unpack.late` keeps. Raises OSError without room."""
+        with self._noting(late.path):
+            if late.target and late.member:
+                self._disk.link(late.target, late.path, late.member.mtime_ns)
+            elif late.member is None:
+                os.fchmod(self._disk.directory(late.path), 0o777 & ~self._rules.umask)
+            elif late.is_new or self._rules.overwrite is not Overwrite.NEVER:
+                self._set_on(self._disk.directory(late.path), late.member)
+
+    def _set_on(self, descriptor: int, member: TarMember) -> None:
+        self._attributes.set_on(descriptor, member, self._attributes.mode(member), self._attributes.owner(member))
+
+    @contextmanager
+    def _noting(self, path: bytes) -> Iterator[None]:
+        try:
+            yield
+        except (Refused, OSError) as error:
+            self._note(path, error)
+
+    def _note(self, path: bytes, error: Refused | OSError) -> None:
+        if isinstance(error, Refused):
+            self._issues.append(Issue(path, error.kind, str(error)))
+        elif error.errno in _NO_ROOM:
+            raise error
+        else:
+            self._issues.append(Issue(path, IssueKind.FAILED, error.strerror or str(error)))
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_parts(descriptor: int, member: TarMember, data: bytes) -> None:
+    if member.sparse is None:
+        if os.write(descriptor, data) < len(data):
+            _write_at(descriptor, 0, data)
+        return
+    os.ftruncate(descriptor, member.sparse.real_size)
+    position = 0
+    for offset, length in member.sparse.extents:
+        _write_at(descriptor, offset, data[position : position + length])
+        position += length
+
+
+def _write_at(descriptor: int, offset: int, data: memoryview | bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        offset, view = offset + written, view[written:]

@@ -1,0 +1,104 @@
+"""What runs in a process that restores: segments come in shared slots, and become files."""
+
+from __future__ import annotations
+
+import os
+from mmap import mmap
+from typing import TYPE_CHECKING, NamedTuple
+
+from async_backup.archive.check import check_segment as check_raw_segment
+from async_backup.archive.unpack import unpack
+from async_backup.child import settle_in
+from async_backup.unpack.members import Unpacker
+from async_backup.unpack.segment import unpack_members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backup.archive.check import Checked
+    from async_backup.archive.index import Segment
+    from async_backup.child import SharedDescriptor
+    from async_backup.unpack.members import OpenFile
+    from async_backup.unpack.rules import Issue, UnpackRules
+    from async_backup.unpack.segment import Unpacked, Wanted
+
+
+class Stored(NamedTuple):
+    """A segment's gzip member at the start of a slot; lengths in bytes."""
+
+    slot: int
+    length: int
+    raw_length: int
+    sha256: bytes
+
+
+class _Process:
+    """The state of this process."""
+
+    def __init__(self, slots: mmap, slot_size: int, rules: UnpackRules | None) -> None:
+        self._slots = memoryview(slots)
+        self._slot_size = slot_size
+        self.unpacker = Unpacker(rules) if rules else None
+
+    def raw(self, stored: Stored) -> bytes:
+        start = stored.slot * self._slot_size
+        return unpack(self._slots[start : start + stored.length], stored.raw_length, stored.sha256)
+
+
+_process: _Process | None = None
+
+
+def initialize(
+    slots: SharedDescriptor, lifeline: SharedDescriptor, scratch: str, slot_size: int, rules: UnpackRules | None
+) -> None:
+    """Make this process ready; see `child.settle_in`. Without `rules` it can only check."""
+    global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
+    settle_in(lifeline, scratch)
+    if rules:
+        os.umask(rules.umask)
+    _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
+    os.close(slots.descriptor)
+
+
+def _state() -> _Process:
+    if _process is None:
+        raise RuntimeError("the process was not initialized")
+    return _process
+
+
+def _unpacker() -> Unpacker:
+    unpacker = _state().unpacker
+    if unpacker is None:
+        raise RuntimeError("the process has no place to restore to")
+    return unpacker
+
+
+def restore_members(stored: Stored, wanted: Wanted | None) -> Unpacked:
+    """Restore the members of a segment; raises DamagedSegment."""
+    return unpack_members(_unpacker(), _state().raw(stored), wanted)
+
+
+def restore_piece(stored: Stored, file: OpenFile, extents: Sequence[tuple[int, int]]) -> list[Issue]:
+    """Write a segment that is payload of a large file to where it belongs there; raises DamagedSegment."""
+    raw = memoryview(_state().raw(stored))
+    parts, position = [], 0
+    for offset, length in extents:
+        parts.append((offset, raw[position : position + length]))
+        position += length
+    _unpacker().write(file, parts)
+    return _unpacker().take_issues()
+
+
+def check_segment(slot: int, segment: Segment, *, is_last: bool) -> Checked:
+    """Compare a segment at the start of a slot with what the index tells of it; raises DamagedSegment."""
+    raw = _state().raw(Stored(slot, segment.length, segment.raw_length, segment.sha256))
+    return check_raw_segment(segment, raw, is_last=is_last)
+
+
+def finish_file(file: OpenFile, *, is_kept: bool) -> list[Issue]:
+    """Give a large file its name, or remove it."""
+    if is_kept:
+        _unpacker().finish_file(file)
+    else:
+        _unpacker().discard(file)
+    return _unpacker().take_issues()

@@ -1,0 +1,75 @@
+"""Restoring in processes: the parent fills slots with segments, and hears what became of them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from async_backup import unpack_process
+from async_backup.processes import open_processes
+from async_backup.slots import Slots
+from async_backup.unpack_process import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from async_backup.archive.check import Checked
+    from async_backup.archive.index import Segment
+    from async_backup.processes import Processes
+    from async_backup.slots import Slot
+    from async_backup.unpack.members import OpenFile
+    from async_backup.unpack.rules import Issue, UnpackRules
+    from async_backup.unpack.segment import Unpacked, Wanted
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_SLOTS_A_PROCESS = 2
+_PAGE = 4096
+
+
+class Unpackers:
+    """Checks and restores segments in processes. Use `open_unpackers`; every method raises WorkerDied."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self.slots = processes.slots
+
+    async def members(self, slot: Slot, segment: Segment, wanted: Wanted | None) -> Unpacked:
+        """Restore the members of the segment in `slot`; raises DamagedSegment."""
+        return await self._call(unpack_process.restore_members, _stored(slot, segment), wanted)
+
+    async def piece(
+        self, slot: Slot, segment: Segment, file: OpenFile, extents: Sequence[tuple[int, int]]
+    ) -> list[Issue]:
+        """Write the segment in `slot` into a large file, at `extents` (offset, length); raises DamagedSegment."""
+        return await self._call(unpack_process.restore_piece, _stored(slot, segment), file, extents)
+
+    async def check(self, slot: Slot, segment: Segment, *, is_last: bool) -> Checked:
+        """Compare the segment in `slot` with what the index tells of it; raises DamagedSegment."""
+        return await self._call(unpack_process.check_segment, slot.index, segment, is_last=is_last)
+
+    async def finish(self, file: OpenFile, *, is_kept: bool) -> list[Issue]:
+        """Give a large file its name, or remove it."""
+        return await self._call(unpack_process.finish_file, file, is_kept=is_kept)
+
+    async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await self._processes.least_busy().call(function, *args, **kwargs)
+
+
+def _stored(slot: Slot, segment: Segment) -> Stored:
+    return Stored(slot.index, segment.length, segment.raw_length, segment.sha256)
+
+
+@asynccontextmanager
+async def open_unpackers(
+    processes: int, channels: int, longest: int, rules: UnpackRules | None
+) -> AsyncIterator[Unpackers]:
+    """Processes, and slots for segments of up to `longest` bytes: two a process and one a channel.
+
+    Raises NoSpace where the slots cannot be reserved, PackingFailed where processes cannot be started.
+    """
+    size = -(-longest // _PAGE) * _PAGE
+    slots = Slots(_SLOTS_A_PROCESS * processes + channels, size, are_filled_here=True)
+    async with open_processes(processes, slots, unpack_process.initialize, rules) as opened:
+        yield Unpackers(opened)

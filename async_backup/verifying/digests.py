@@ -1,0 +1,64 @@
+"""The quick check: the server computes digests, and they are compared with the recorded ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from async_backup.errors import BackupError
+from async_backup.tasks import task_group
+from async_backup.verifying.choice import BadChecksumFile, full_path, read_record
+from async_backup.verifying.model import SERVER_GONE, ArchiveChecked, Findings, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from async_backup.remote.base import RemoteStore
+    from async_backup.verifying.choice import Item
+    from async_backup.verifying.model import Progress
+
+_WITHOUT_RECORD = "no recorded checksum; --deep checks it without, and with --repair-checksums writes one"
+
+
+async def check_digests(store: RemoteStore, items: Iterable[Item], progress: Progress, *, at_once: int) -> None:
+    """Verify archives whose checksum files are of the store's hash; raises Unreachable."""
+    todo = iter(items)
+
+    async def work(todo: Iterator[Item]) -> None:
+        for item in todo:
+            progress.end(await _checked(store, item))
+
+    async with task_group() as tasks:
+        for _ in range(at_once):
+            tasks.start_soon(work, todo)
+
+
+async def _checked(store: RemoteStore, item: Item) -> ArchiveChecked:
+    findings = Findings()
+    recorded, digest, computed_by = "", "", ""
+    try:
+        recorded = await read_record(store, item)
+        digest, computed_by = await store.digest(full_path(store, item.archive.path), item.archive.size)
+    except SERVER_GONE:
+        raise
+    except (BadChecksumFile, BackupError) as error:
+        findings.note(Verdict.UNVERIFIED, str(error))
+    else:
+        if digest != recorded:
+            findings.note(Verdict.DAMAGED, "what lies on the server is not what the checksum file records")
+    return ArchiveChecked(
+        item.archive.path,
+        item.archive.size,
+        findings.verdict,
+        tuple(findings.kept),
+        algorithm=item.algorithm,
+        recorded=recorded,
+        digest=digest,
+        computed_by=computed_by,
+    )
+
+
+def without_record(item: Item) -> ArchiveChecked:
+    """What to say of an archive without a checksum file."""
+    findings = Findings()
+    findings.note(Verdict.UNVERIFIED if item.is_ours else Verdict.PASSED_OVER, _WITHOUT_RECORD)
+    return ArchiveChecked(item.archive.path, item.archive.size, findings.verdict, tuple(findings.kept))

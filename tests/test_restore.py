@@ -1,0 +1,341 @@
+"""What was backed up comes back: whole or in part, beside what is there already, and as far as it is undamaged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from async_backup.archive.index import FOOTER_SIZE, read_footer
+from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteNotFound, RestoreError, SettingsError
+from async_backup.restoring.model import RestoreStarted
+from async_backup.unpack.rules import IssueKind, Overwrite
+from tests.archives import segments_of
+from tests.everything import build_everything
+from tests.restores import NAME, archive_of, info, restore_from, store_of, tar_gz, tree
+from tests.trees import IS_ROOT, SEGMENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+LARGE = Random(1).randbytes(3 * SEGMENT + 1000)
+NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root may do that")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Several segments: small files, a large one, links of all kinds, an empty directory."""
+    root = tmp_path / "source" / "entry"
+    (root / "sub/deep").mkdir(parents=True)
+    (root / "empty").mkdir()
+    for number in range(20):
+        (root / f"sub/file{number:02}").write_bytes(Random(number).randbytes(9000))
+    (root / "large").write_bytes(LARGE)
+    (root / "sub/deep/first").write_bytes(b"both names")
+    (root / "sub/deep/second").hardlink_to(root / "sub/deep/first")
+    (root / "sub/large again").hardlink_to(root / "large")
+    (root / "link").symlink_to("sub/file00")
+    (root / "sub").chmod(0o750)
+    os.utime(root / "sub", ns=(1, 1_234_567_890_123_456_789))
+    return root
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "target"
+
+
+async def test_all_comes_back(source: Path, target: Path) -> None:
+    restored = await restore_from(store_of(archive_of(source)), target)
+    assert restored.report.exit_code == 0
+    assert restored.report.files == len(tree(source)) + 1
+    assert tree(target / "entry") == tree(source)
+    assert (target / "entry/sub").stat().st_mtime_ns == 1_234_567_890_123_456_789
+    assert (target / "entry/sub").stat().st_mode & 0o777 == 0o750
+    assert os.path.samefile(target / "entry/sub/deep/first", target / "entry/sub/deep/second")
+    assert os.path.samefile(target / "entry/large", target / "entry/sub/large again")
+
+
+@NEEDS_ROOT
+async def test_a_tree_with_everything_comes_back_as_it_was(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "source/entry"
+    source.mkdir(parents=True)
+    build_everything(source)
+    restored = await restore_from(
+        store_of(archive_of(source)), target, devices=True, same_permissions=True, outside_links=True
+    )
+    command = ["rsync", "-naHAXi", "--delete", "--modify-window=-1", f"{source}/", f"{target}/entry/"]
+    assert restored.report.issues == ()
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    holes = source / "holes"
+    for path in holes.iterdir():
+        assert (target / "entry/holes" / path.name).stat().st_blocks <= path.stat().st_blocks + 16
+
+
+async def test_a_single_file_brings_nothing_else(source: Path, target: Path) -> None:
+    restored = await restore_from(store_of(archive_of(source)), target, b"entry/sub/file07")
+    assert tree(target) == {
+        "entry": "/",
+        "entry/sub": "/",
+        "entry/sub/file07": (source / "sub/file07").read_bytes(),
+    }
+    (started,) = [event for event in restored.events if isinstance(event, RestoreStarted)]
+    assert started.wanted_size < started.size / 3
+
+
+async def test_a_directory_brings_all_below_it_and_the_name_of_the_entry_may_be_left_out(
+    source: Path, target: Path
+) -> None:
+    await restore_from(store_of(archive_of(source)), target, b"sub/deep/")
+    assert tree(target / "entry/sub") == {"deep": "/", "deep/first": b"both names", "deep/second": b"both names"}
+
+
+async def test_a_large_file_comes_alone(source: Path, target: Path) -> None:
+    await restore_from(store_of(archive_of(source)), target, b"large")
+    assert tree(target / "entry") == {"large": LARGE}
+
+
+async def test_a_link_whose_first_name_was_not_asked_for_is_the_file_itself(source: Path, target: Path) -> None:
+    await restore_from(store_of(archive_of(source)), target, b"sub/deep/second", b"sub/large again")
+    assert tree(target / "entry") == {
+        "sub": "/",
+        "sub/deep": "/",
+        "sub/deep/second": b"both names",
+        "sub/large again": LARGE,
+    }
+
+
+async def test_further_links_to_a_file_that_was_not_asked_for_are_one_file(source: Path, target: Path) -> None:
+    (source / "sub/deep/third").hardlink_to(source / "sub/deep/first")
+    await restore_from(store_of(archive_of(source)), target, b"sub/deep/second", b"sub/deep/third")
+    assert os.path.samefile(target / "entry/sub/deep/second", target / "entry/sub/deep/third")
+
+
+async def test_a_path_that_is_not_there_tells_the_nearest(source: Path, target: Path) -> None:
+    with pytest.raises(RestoreError, match=r"entry/sub/file77 is not in .*did you mean .*entry/sub/file"):
+        await restore_from(store_of(archive_of(source)), target, b"sub/file77")
+    assert tree(target) == {}
+
+
+async def test_an_archive_that_is_not_there_tells_the_nearest(source: Path, target: Path) -> None:
+    with pytest.raises(RemoteNotFound, match="called enrty; did you mean entry"):
+        await restore_from(store_of(archive_of(source)), target, archive=b"enrty")
+    assert not target.exists()
+
+
+async def test_the_newest_archive_not_after_a_day_is_taken(tmp_path: Path, target: Path) -> None:
+    store = store_of(b"")
+    for day in ("19", "20", "21"):
+        (tmp_path / day / "entry").mkdir(parents=True)
+        (tmp_path / day / "entry/day").write_text(day)
+        name = f"entry-2026-11-{day}T120000.tar.gz"
+        store.put(store.directory + b"/" + name.encode(), archive_of(tmp_path / day / "entry"))
+    await restore_from(store, target / "a", archive=b"entry@2026-11-20")
+    await restore_from(store, target / "b", archive=b"entry")
+    assert ((target / "a/entry/day").read_text(), (target / "b/entry/day").read_text()) == ("20", "21")
+    with pytest.raises(
+        RemoteNotFound, match="no archive is as old as entry@2026-11-18; the oldest is entry-2026-11-19"
+    ):
+        await restore_from(store, target / "c", archive=b"entry@2026-11-18")
+    with pytest.raises(SettingsError):
+        await restore_from(store, target / "c", archive=b"entry@20-11-2026")
+    assert not (target / "c").exists()
+
+
+async def test_what_is_there_is_named_before_anything_is_written(source: Path, target: Path) -> None:
+    (target / "entry/sub").mkdir(parents=True)
+    (target / "entry/sub/file03").write_text("mine")
+    (target / "entry/empty").write_text("a file where a directory should be")
+    with pytest.raises(
+        RestoreError, match=r"nothing was written, since these exist already in .*entry/empty, entry/sub/file03"
+    ):
+        await restore_from(store_of(archive_of(source)), target)
+    assert tree(target) == {
+        "entry": "/",
+        "entry/empty": b"a file where a directory should be",
+        "entry/sub": "/",
+        "entry/sub/file03": b"mine",
+    }
+
+
+async def test_always_replaces_what_is_there_and_follows_no_link(source: Path, target: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    (target / "entry").mkdir(parents=True)
+    (target / "entry/sub").symlink_to(outside)
+    (target / "entry/large").symlink_to(outside / "precious")
+    (target / "entry/link").write_text("mine")
+    restored = await restore_from(store_of(archive_of(source)), target, overwrite=Overwrite.ALWAYS)
+    assert restored.report.exit_code == 0
+    assert tree(target / "entry") == tree(source)
+    assert tree(outside) == {"precious": b"precious"}
+
+
+async def test_a_directory_is_never_replaced_by_a_file(source: Path, target: Path) -> None:
+    (target / "entry/large").mkdir(parents=True)
+    (target / "entry/large/mine").write_text("mine")
+    restored = await restore_from(store_of(archive_of(source)), target, overwrite=Overwrite.ALWAYS)
+    assert (b"entry/large", "in-the-way") in restored.told
+    assert restored.report.exit_code == 3
+    assert tree(target / "entry/large") == {"mine": b"mine"}
+
+
+async def test_if_newer_keeps_what_is_not_older(source: Path, target: Path) -> None:
+    (target / "entry/sub").mkdir(parents=True)
+    for name in ("sub/file01", "sub/file02", "large"):
+        (target / "entry" / name).write_text("mine")
+    os.utime(target / "entry/sub/file02", (1, 1))
+    restored = await restore_from(store_of(archive_of(source)), target, overwrite=Overwrite.IF_NEWER)
+    assert restored.report.exit_code == 0
+    assert restored.report.counts[IssueKind.NOTE] == 2
+    assert (target / "entry/sub/file01").read_text() == (target / "entry/large").read_text() == "mine"
+    assert (target / "entry/sub/file02").read_bytes() == (source / "sub/file02").read_bytes()
+
+
+async def test_existing_directories_keep_their_own_mode_unless_asked(source: Path, target: Path) -> None:
+    (target / "entry/sub").mkdir(parents=True, mode=0o700)
+    await restore_from(store_of(archive_of(source)), target, b"sub")
+    assert (target / "entry/sub").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("salvage", [False, True])
+async def test_damage_costs_the_files_in_it_and_no_others(source: Path, target: Path, salvage: bool) -> None:
+    content = archive_of(source)
+    hurt = next(s for s in segments_of(content) if any(m.path == b"entry/sub/file05" for m in s.listing()))
+    spoilt = bytearray(content)
+    spoilt[hurt.offset + hurt.length // 2] ^= 1
+    restored = await restore_from(store_of(bytes(spoilt)), target, salvage=salvage)
+    lost = {os.fsdecode(member.path) for member in hurt.listing()}
+    assert restored.report.exit_code == 3
+    if salvage:
+        assert {os.fsdecode(path) for path, kind in restored.told if kind == "damaged"} == lost
+        whole = {name for name in tree(source) if f"entry/{name}" not in lost}
+        assert {name: tree(target / "entry")[name] for name in whole} == {name: tree(source)[name] for name in whole}
+        assert not any((target / name).is_file() for name in lost)
+    else:
+        assert isinstance(restored.report.error, DamagedArchive)
+        assert "--salvage" in str(restored.report.error)
+    assert [path for path in target.rglob("*") if ".restore-" in path.name] == []
+
+
+async def test_a_damaged_piece_of_a_large_file_is_zeros_and_said(source: Path, target: Path) -> None:
+    content = archive_of(source)
+    piece = next(s for s in segments_of(content) if next(s.listing(), None) and next(s.listing()).type == b"+")
+    spoilt = bytearray(content)
+    spoilt[piece.offset + 100] ^= 1
+    restored = await restore_from(store_of(bytes(spoilt)), target, salvage=True)
+    assert restored.told == {(b"entry/large", "damaged")}
+    assert (target / "entry/large").read_bytes() == bytes(SEGMENT) + LARGE[SEGMENT:]
+
+
+async def test_an_archive_cut_short_gives_what_it_has_and_says_so(source: Path, target: Path) -> None:
+    content = archive_of(source)
+    cut = segments_of(content)[2].offset + 10
+    restored = await restore_from(store_of(content[:cut]), target)
+    assert restored.report.exit_code == 3
+    assert isinstance(restored.report.error, DamagedArchive)
+    assert restored.report.files > 0
+    for name, found in tree(target / "entry").items():
+        assert found == tree(source)[name]
+
+
+async def test_without_its_end_an_archive_of_ours_is_still_an_archive(source: Path, target: Path) -> None:
+    content = archive_of(source)
+    restored = await restore_from(store_of(content[: read_footer(content[-FOOTER_SIZE:]).index_offset]), target)
+    assert restored.report.exit_code == 0
+    assert tree(target / "entry") == tree(source)
+
+
+@pytest.mark.parametrize("damage", ["index", "footer"])
+async def test_a_damaged_index_is_an_error_that_salvage_passes_over(source: Path, target: Path, damage: str) -> None:
+    content = bytearray(archive_of(source))
+    start = read_footer(bytes(content[-FOOTER_SIZE:])).index_offset
+    content[start + 40 if damage == "index" else len(content) - 20] ^= 1
+    if damage == "index":
+        with pytest.raises(DamagedArchive, match="--salvage reads it from its beginning"):
+            await restore_from(store_of(bytes(content)), target)
+        assert tree(target) == {}
+    await restore_from(store_of(bytes(content)), target, salvage=True)
+    assert tree(target / "entry") == tree(source)
+
+
+async def test_an_archive_that_somebody_else_made_comes_back(target: Path) -> None:
+    members = (
+        info("./a", tarfile.DIRTYPE, mode=0o755),
+        (info("./a/b"), b"content"),
+        info("./a/c", tarfile.LNKTYPE, "./a/b"),
+    )
+    restored = await restore_from(store_of(tar_gz(*members), b"foreign.tar.gz"), target, archive=b"foreign.tar.gz")
+    assert restored.report.exit_code == 0
+    assert tree(target) == {"a": "/", "a/b": b"content", "a/c": b"content"}
+    (started,) = [event for event in restored.events if isinstance(event, RestoreStarted)]
+    assert started.members is None
+
+
+async def test_some_paths_of_an_archive_that_somebody_else_made(target: Path) -> None:
+    content = tar_gz((info("a/b"), b"1"), (info("a/c"), b"2" * 3_000_000), (info("d"), b"3"))
+    await restore_from(store_of(content), target, b"a/c")
+    assert tree(target) == {"a": "/", "a/c": b"2" * 3_000_000}
+    missing = await restore_from(store_of(content), target / "2", b"a/x", b"d")
+    assert "not in the archive: a/x" in str(missing.report.error)
+    assert tree(target / "2") == {"d": b"3"}
+
+
+async def test_a_path_that_an_archive_holds_twice_is_the_later_one(target: Path) -> None:
+    await restore_from(store_of(tar_gz((info("a"), b"old"), (info("a"), b"new"))), target)
+    assert tree(target) == {"a": b"new"}
+
+
+async def test_a_directory_that_is_not_empty_takes_no_archive_without_an_index(target: Path) -> None:
+    target.mkdir()
+    (target / "mine").write_text("mine")
+    content = tar_gz((info("a"), b"1"))
+    with pytest.raises(RestoreError, match="is not empty, and the archive has no index"):
+        await restore_from(store_of(content), target)
+    assert tree(target) == {"mine": b"mine"}
+    await restore_from(store_of(content), target, overwrite=Overwrite.ALWAYS)
+    assert tree(target) == {"a": b"1", "mine": b"mine"}
+
+
+async def test_what_is_no_archive_says_so(target: Path) -> None:
+    restored = await restore_from(store_of(b"this is not gzip" * 100), target)
+    assert restored.report.exit_code == 1
+    assert isinstance(restored.report.error, DamagedArchive)
+    assert tree(target) == {}
+
+
+async def test_an_empty_file_says_so(target: Path) -> None:
+    restored = await restore_from(store_of(b""), target)
+    assert restored.report.exit_code == 1
+    assert isinstance(restored.report.error, DamagedArchive)
+
+
+async def test_a_target_that_is_a_file_is_an_error(source: Path, target: Path) -> None:
+    target.write_text("mine")
+    with pytest.raises(RestoreError, match="cannot be made"):
+        await restore_from(store_of(archive_of(source)), target)
+    assert target.read_text() == "mine"
+
+
+async def test_a_connection_lost_for_good_says_what_is_there(source: Path, target: Path) -> None:
+    store = store_of(archive_of(source))
+    store.add_faults("read", [None, None, None, ConnectionDropped("the line is dead")])
+    restored = await restore_from(store, target)
+    assert isinstance(restored.report.error, ConnectionDropped)
+    assert restored.report.exit_code == 3
+    assert store.unused_faults == 0
+    assert [path for path in target.rglob("*") if ".restore-" in path.name] == []
+    for name, found in tree(target / "entry").items():
+        assert found == tree(source)[name]
+
+
+async def test_the_name_of_the_archive_may_be_that_of_the_file(source: Path, target: Path) -> None:
+    await restore_from(store_of(archive_of(source)), target, archive=NAME)
+    assert tree(target / "entry") == tree(source)
