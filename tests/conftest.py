@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from async_backup.remote import retry
 from tests.sshd import find_sshd
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.sshd import Sshd
+
+# How long anything takes says nothing here: the machine may be busy.
+settings.register_profile(
+    "calm", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("calm")
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,7 @@ def tar_gz(*members: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], **options:
 def info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type, member.linkname, member.mode = kind, link, mode
+    member.uid, member.gid = os.geteuid(), os.getegid()
     return member
 
 

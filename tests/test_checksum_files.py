@@ -63,7 +63,7 @@ def test_the_line_of_another_file_is_never_taken_for_that_of_this_one(name: byte
         recorded_digest(checksum_line(DIGEST, other), "md5", name)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(NAMES.filter(lambda name: name not in {b".", b".."}))
 def test_what_md5sum_writes_is_read_and_what_we_write_md5sum_checks(name: bytes) -> None:
     with tempfile.TemporaryDirectory() as scratch:

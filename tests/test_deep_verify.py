@@ -155,7 +155,7 @@ async def test_a_damaged_footer_is_never_taken_for_somebody_elses_archive(archiv
     assert found.finding().reason.startswith("the footer at its end is damaged")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_flipped_bit_is_missed_even_without_a_checksum_file(archive: bytes, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(archive) - 1) | st.integers(len(archive) - 700, len(archive) - 1))
@@ -167,7 +167,7 @@ def test_no_flipped_bit_is_missed_even_without_a_checksum_file(archive: bytes, d
     assert anyio.run(run).verdict() is Verdict.DAMAGED
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0, 1, exclude_max=True))
 @example(0.0)
 def test_an_archive_that_was_cut_is_called_that(archive: bytes, share: float) -> None:

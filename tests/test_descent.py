@@ -56,7 +56,7 @@ def test_after_a_failure_the_way_goes_on(tree: Path, path: bytes) -> None:
         assert path_of(descent.enter(b"a/b/d")) == tree / "a/b/d"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(depths=st.lists(st.integers(0, 150), min_size=2, max_size=6))
 def test_far_below_path_max_every_level_is_reached_with_few_descriptors(deep: Path, depths: list[int]) -> None:
     before = held_by(0)

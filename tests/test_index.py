@@ -68,7 +68,7 @@ def name_at(raw: bytes, member: Member) -> bytes:
     return os.fsencode(found.name)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25)
 @given(tree=trees())
 def test_of_any_tree_every_member_is_listed_where_its_header_stands(tree: Directory) -> None:
     with tempfile.TemporaryDirectory() as scratch:

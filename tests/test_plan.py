@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from async_backup.archive.descent import open_file
 from async_backup.archive.index import PIECE
@@ -62,7 +62,7 @@ def test_the_same_tree_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25)
 @given(tree=trees())
 def test_any_tree_gives_the_same_segments_from_plans_that_were_pickled(tree: Directory) -> None:
     with tempfile.TemporaryDirectory() as scratch:

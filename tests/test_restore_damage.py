@@ -92,7 +92,7 @@ def edited(content: bytes, kind: str, place: float, value: int) -> bytes:
 @given(changes=st.lists(edits, min_size=1, max_size=3), salvage=st.booleans())
 @example(changes=[("flip", 0.1, 1)], salvage=True)
 @example(changes=[("flip", 0.1, 1)], salvage=False)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_edited_anywhere(sample: Sample, changes: list[tuple[str, float, int]], *, salvage: bool) -> None:
     content = sample.archive
     for change in changes:
@@ -101,7 +101,7 @@ def test_edited_anywhere(sample: Sample, changes: list[tuple[str, float, int]], 
 
 
 @given(behind=st.integers(1, 2000), value=st.integers(1, 255), salvage=st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_edited_near_its_end(sample: Sample, behind: int, value: int, *, salvage: bool) -> None:
     archive, at = sample.archive, len(sample.archive) - behind
     check(archive[:at] + bytes([archive[at] ^ value]) + archive[at + 1 :], sample.source, salvage=salvage)

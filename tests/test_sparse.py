@@ -63,7 +63,7 @@ def restored(archive: Archive) -> tuple[int, dict[int, bytes]]:
     return data_of(out / "entry")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(layout=layouts(), limit=st.integers(1, 8))
 def test_extents_are_in_order_within_the_limit_and_leave_out_nothing(layout: tuple[int, list[int]], limit: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -111,7 +111,7 @@ def test_a_hole_counts_from_four_kilobytes_on(size: int, is_sparse: bool) -> Non
     assert (sparse_of([(0, 100)], size) is not None) is is_sparse
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(layout=layouts(), is_hole_last=st.booleans())
 def test_the_payload_is_the_one_of_gnu_tar(layout: tuple[int, list[int]], is_hole_last: bool) -> None:
     judge("tar")
@@ -137,7 +137,7 @@ def payload_of(tar: bytes) -> tuple[object, bytes]:
     return member.size, tar[start + 512 :][: int(tar[start + 124 : start + 135], 8)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(layout=layouts(), segments=st.integers(1, 3))
 def test_any_file_with_holes_comes_back_small_or_large(layout: tuple[int, list[int]], segments: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from async_backup.archive.member import ProblemKind
 from tests.archives import make_archive
@@ -150,7 +150,7 @@ JUDGES = pytest.mark.parametrize(
 
 
 @JUDGES
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60)
 @given(tree=trees())
 def test_any_tree_comes_back_as_it_was(
     extract: Callable[[Path, Path], None], view: Callable[[bytes, Seen], Seen], tree: Directory
@@ -167,7 +167,7 @@ def test_any_tree_comes_back_as_it_was(
         assert came_back == reading(snapshot(source, ENTRY), view)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60)
 @given(tree=trees())
 def test_gnu_tar_finds_no_difference_to_the_source_and_gzip_no_fault(tree: Directory) -> None:
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""Connections and their channels: opened one after another, lent by load, watched, replaced when lost."""
+"""Connections and their channels: opened a few at a time, lent by load, watched, replaced when lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, Condition, Event, Lock, move_on_after, sleep
+from anyio import CancelScope, CapacityLimiter, Condition, Event, Lock, move_on_after, sleep
 
 from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, NoSession, RemoteError, Unreachable
 from async_backup.remote.retry import pause_before
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _CLOSING_GRACE = 2.0
 _CHECKS_A_TIMEOUT = 8
+_DIALS_AT_ONCE = 3
+"""Logins at the same time, once one has succeeded: far from the 10 from which on OpenSSH turns some away."""
 
 
 class _Link:
@@ -163,10 +165,23 @@ class Pool:
             except RemoteError:
                 link.connection.abort()
         self._links = [link for link in self._links if link.connection.is_usable]
-        while len(self._links) < self._wanted_connections:
-            link = _Link(await self._dialer.dial())
+        missing, errors = range(self._wanted_connections - len(self._links)), list[BackupError]()
+        turns = CapacityLimiter(_DIALS_AT_ONCE)
+        async with task_group() as tasks:
+            for _ in missing:
+                tasks.start_soon(self._add_link, turns, errors)
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, ConnectionDropped | Unreachable))
+
+    async def _add_link(self, turns: CapacityLimiter, errors: list[BackupError]) -> None:
+        """One more connection with its channels; an error costs no other one."""
+        try:
+            async with turns:
+                link = _Link(await self._dialer.dial())
             self._links.append(link)
             await self._fill_link(link)
+        except BackupError as error:
+            errors.append(error)
 
     async def _fill_link(self, link: _Link) -> None:
         while len(link.usable_channels()) < (link.most_channels or self._channels_each):
