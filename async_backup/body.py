@@ -130,7 +130,7 @@ class BodyWriter:
     async def _write_segments(self, plan: Plan, part: PlanPart, slot: Slot, spool: Spool) -> None:
         """The index leaves as soon as the last segment has its place, while segments are still on their way."""
         send, receive = create_memory_object_stream[_Segment](self._workers.slots.count)
-        async with task_group() as tasks, receive:
+        async with receive, task_group() as tasks:
             tasks.start_soon(self._pack_all, plan, part, slot, send, tasks)
             async for segment in receive:
                 packed = await segment.packed()

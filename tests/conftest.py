@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 # How long anything takes says nothing here: the machine may be busy.
 settings.register_profile(
-    "calm", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "calm",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("calm")
 

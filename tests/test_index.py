@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backup.archive.gzip import EXTRA_LIMIT, EXTRA_OVERHEAD, extra_member
@@ -154,7 +154,6 @@ def spoilt(draw: st.DrawFn, data: bytes) -> bytes:
     return draw(st.sampled_from([flipped, data[:position], data[position + 1 :]]))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_footer_with_a_bit_flipped_or_a_byte_missing_is_refused(archive: Archive, data: st.DataObject) -> None:
     footer = archive.data()[-FOOTER_SIZE:]

@@ -205,6 +205,18 @@ async def test_existing_directories_keep_their_own_mode_unless_asked(source: Pat
     assert (target / "entry/sub").stat().st_mode & 0o777 == 0o700
 
 
+async def test_damage_is_the_error_however_many_segments_are_still_on_their_way(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "entry"
+    source.mkdir()
+    for number in range(60):
+        (source / f"{number:02}").write_bytes(Random(number).randbytes(30_000))
+    content = bytearray(archive_of(source))
+    for place in (2, 3, 4):
+        content[segments_of(bytes(content))[place].offset + 1000] ^= 1
+    restored = await restore_from(store_of(bytes(content)), target)
+    assert isinstance(restored.report.error, DamagedArchive)
+
+
 @pytest.mark.parametrize("salvage", [False, True])
 async def test_damage_costs_the_files_in_it_and_no_others(source: Path, target: Path, salvage: bool) -> None:
     content = archive_of(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from async_backup.restoring.restore import restore
 from tests.command import PROGRAM, finished, login, started
 from tests.embedded import embedded_server
 from tests.proxy import BlackHole, Cut, FaultProxy
-from tests.restores import tree
+from tests.restores import info, tar_gz, tree
 from tests.trees import SEGMENT
 
 if TYPE_CHECKING:
@@ -172,6 +173,21 @@ def test_the_command_speaks_json(sshd: Sshd, target: Path, tmp_path: Path) -> No
     assert [event["event"] for event in events] == ["restore_started", "bytes_restored", "restore_ended"]
     assert events[-1]["exit_code"] == 0
     assert events[-1]["files"] == 1
+
+
+def test_many_members_refused_for_one_reason_are_named_ten_times_unless_all_are_wanted(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    directory = sshd.directory / "links"
+    directory.mkdir()
+    links = [info(f"link{number}", tarfile.SYMTYPE, "/") for number in range(15)]
+    (directory / "foreign.tar.gz").write_bytes(tar_gz(*links))
+    command = restore_command(sshd, directory, "foreign.tar.gz", "--to", str(tmp_path / "restored"))
+    done, all_named = finished(command), finished([*command, "-v"])
+    assert done.returncode == all_named.returncode == 3
+    assert (done.stderr.count("not restored: link"), all_named.stderr.count("not restored: link")) == (10, 15)
+    assert "only counted; -v names them" in done.stderr
+    assert "15 members did not come back" in done.stderr
 
 
 def test_the_command_says_what_is_wrong(sshd: Sshd, target: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 
 from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
 from async_backup.archive.tar import Buffer, TarMember, TarReader
@@ -152,7 +152,7 @@ def test_a_plain_tree_in_each_format_of_tarfile(tmp_path: Path, form: int) -> No
     ],
     ids=str,
 )
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(tree=trees())
 @example(tree=Directory({b"\xff" * 255: Directory({b"\xff" * 255: File(100_000)}), b"l": Symlink(b"l" * 4095)}))
 def test_any_tree(

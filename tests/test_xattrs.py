@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backup.archive import xattrs
@@ -93,7 +93,7 @@ def xattr_names() -> st.SearchStrategy[bytes]:
     return drawn.map(lambda name: b"user." + name.replace(b"\0", b"0"))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(attributes=st.dictionaries(xattr_names(), st.binary(max_size=300), max_size=4))
 def test_any_attributes_come_back(roomy: Path, attributes: dict[bytes, bytes]) -> None:
     with tempfile.TemporaryDirectory(dir=roomy) as directory:

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
 from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
-from async_backup.cli.output import complain, say
+from async_backup.cli.listening import listening
 from async_backup.config import Limits
 from async_backup.errors import SettingsError
 from async_backup.restoring.model import RestoreSettings
 from async_backup.restoring.restore import restore as restore_archive
-from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import NORMAL
 from async_backup.ui.restoring import RestoreBar, RestorePrinter
 from async_backup.unpack.rules import Overwrite
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from async_backup.restoring.model import RestoreListener
 
 
 def restore(
@@ -78,20 +68,12 @@ def restore(
         verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
-    display, listener = _listener(settings, as_json=as_json, verbosity=verbosity)
+    display, listener = listening(
+        RestoreBar,
+        lambda out, err: RestorePrinter(settings.target, out, err, verbosity),
+        as_json=as_json,
+        verbosity=verbosity,
+    )
     with display:
         report = run_until_stopped(lambda stop: restore_archive(settings, listener, stop=stop), as_json=as_json)
     raise typer.Exit(report.exit_code)
-
-
-def _listener(
-    settings: RestoreSettings, *, as_json: bool, verbosity: int
-) -> tuple[AbstractContextManager[object], RestoreListener]:
-    if as_json:
-        return nullcontext(), JsonPrinter(say)
-    console = Console(highlight=False)
-    if verbosity >= NORMAL and console.is_terminal:
-        bar = RestoreBar(console)
-        bar.lines = RestorePrinter(settings.target, bar.print, bar.trouble, verbosity)
-        return bar, bar
-    return nullcontext(), RestorePrinter(settings.target, say, complain, verbosity)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
 from async_backup.archive.selection import Selection
 from async_backup.backup import backup
 from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
+from async_backup.cli.listening import listening
 from async_backup.cli.output import complain, say
 from async_backup.config import (
     DEFAULT_TIMESTAMP,
@@ -28,14 +27,11 @@ from async_backup.events import EntryFound, EntrySkipped
 from async_backup.scan import resolve_sources, scan_all
 from async_backup.ui.bars import Bars
 from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import NORMAL, PlainPrinter, route
+from async_backup.ui.plain import PlainPrinter, route
 from async_backup.ui.text import one_line, shown
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from async_backup.events import Listener
 
 
 def run(
@@ -118,22 +114,15 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
 
 
 def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:
-    display, listener = _listener(settings, as_json=as_json, verbosity=verbosity)
+    display, listener = listening(
+        Bars,
+        lambda out, err: PlainPrinter(str(settings.destination), out, err, verbosity),
+        as_json=as_json,
+        verbosity=verbosity,
+    )
     with display:
         report = run_until_stopped(lambda stop: backup(settings, listener, stop=stop), as_json=as_json)
     raise typer.Exit(report.exit_code)
-
-
-def _listener(settings: Settings, *, as_json: bool, verbosity: int) -> tuple[AbstractContextManager[object], Listener]:
-    destination = str(settings.destination)
-    if as_json:
-        return nullcontext(), JsonPrinter(say)
-    console = Console(highlight=False)
-    if verbosity >= NORMAL and console.is_terminal:
-        bars = Bars(console)
-        bars.lines = PlainPrinter(destination, bars.print, bars.trouble, verbosity)
-        return bars, bars
-    return nullcontext(), PlainPrinter(destination, say, complain, verbosity)
 
 
 def _show_plan(settings: Settings, *, as_json: bool) -> None:

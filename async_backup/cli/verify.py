@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
 from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
-from async_backup.cli.output import complain, say
+from async_backup.cli.listening import listening
 from async_backup.config import Limits, Verify
 from async_backup.errors import SettingsError
-from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import NORMAL
 from async_backup.ui.verifying import VerifyBar, VerifyPrinter
 from async_backup.verifying.model import VerifySettings
 from async_backup.verifying.verify import verify as verify_archives
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from async_backup.verifying.model import VerifyListener
 
 
 def verify(
@@ -66,18 +56,12 @@ def verify(
         verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
-    display, listener = _listener(deep=deep, as_json=as_json, verbosity=verbosity)
+    display, listener = listening(
+        lambda console: VerifyBar(console, of_bytes=deep),
+        lambda out, err: VerifyPrinter(out, err, verbosity),
+        as_json=as_json,
+        verbosity=verbosity,
+    )
     with display:
         report = run_until_stopped(lambda stop: verify_archives(settings, listener, stop=stop), as_json=as_json)
     raise typer.Exit(report.exit_code)
-
-
-def _listener(*, deep: bool, as_json: bool, verbosity: int) -> tuple[AbstractContextManager[object], VerifyListener]:
-    if as_json:
-        return nullcontext(), JsonPrinter(say)
-    console = Console(highlight=False)
-    if verbosity >= NORMAL and console.is_terminal:
-        bar = VerifyBar(console, of_bytes=deep)
-        bar.lines = VerifyPrinter(bar.print, bar.trouble, verbosity)
-        return bar, bar
-    return nullcontext(), VerifyPrinter(say, complain, verbosity)

@@ -77,7 +77,7 @@ async def read_ahead(reader: RemoteReader, on_block: Callable[[int], None] = _ig
     Where a block cannot be read, the stream ends early, and RemoteError is raised when the block is left.
     """
     send, receive = create_memory_object_stream[_Block](_BLOCKS_AHEAD)
-    async with task_group() as tasks, receive:
+    async with receive, task_group() as tasks:
         tasks.start_soon(_fetch_all, reader, on_block, send, tasks)
         yield Stream(receive)
         tasks.cancel_scope.cancel()

@@ -86,7 +86,7 @@ class IndexedRestore:
         """
         send, receive = create_memory_object_stream[_Step](self._unpackers.slots.count)
         try:
-            async with task_group() as tasks, receive:
+            async with receive, task_group() as tasks:
                 tasks.start_soon(self._begin_all, jobs, send, tasks)
                 async for step in receive:
                     await self._take(step, await step.outcome())

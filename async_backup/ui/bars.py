@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TimeElapsedColumn
 from rich.text import Text
@@ -18,14 +18,13 @@ from async_backup.events import (
     SegmentPacked,
     SegmentSent,
 )
+from async_backup.ui.display import Display
 from async_backup.ui.text import shown, size
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.console import Console
 
-    from async_backup.events import Event, Listener
+    from async_backup.events import Event
     from async_backup.model import Entry
 
 _REFRESHES_A_SECOND = 8
@@ -72,37 +71,26 @@ class _Entries(ProgressColumn):
         return Text(f"{task.fields['done']}/{task.fields['found']} entries", no_wrap=True)
 
 
-class Bars:
-    """A listener with bars; what `lines` prints through `print` and `trouble` appears above them."""
+class Bars(Display["Event"]):
+    """One line for the run, one for each entry under way."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            SpinnerColumn(),
-            _Name(console),
-            _Amounts(console),
-            _Entries(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            refresh_per_second=_REFRESHES_A_SECOND,
+        super().__init__(
+            Progress(
+                SpinnerColumn(),
+                _Name(console),
+                _Amounts(console),
+                _Entries(),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+                refresh_per_second=_REFRESHES_A_SECOND,
+            )
         )
-        self.lines: Listener | None = None
         self._tasks: dict[bytes, TaskID] = {}
         self._run = self._progress.add_task("all entries", total=None, read=0, found=0, done=0)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._progress.stop()
-
-    def print(self, line: str) -> None:
-        self._progress.console.print(Text(line), soft_wrap=True)
-
-    def trouble(self, line: str) -> None:
-        self._progress.console.print(Text(line, style="red"), soft_wrap=True)
-
-    def __call__(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         match event:
             case Connected():
                 self._progress.start()  # not sooner: a passphrase may have been asked for
@@ -127,8 +115,6 @@ class Bars:
                 self._progress.stop()
             case _:
                 pass
-        if self.lines:
-            self.lines(event)
 
     def _start(self, entry: Entry) -> None:
         self._tasks[entry.path] = self._progress.add_task(shown(entry.name), total=None, read=0)

@@ -19,20 +19,16 @@ from async_backup.verifying.model import VerifyEnded
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from async_backup.events import Event
     from async_backup.model import Report
-    from async_backup.pruning.model import PruneEvent
-    from async_backup.restoring.model import RestoreEvent
-    from async_backup.verifying.model import VerifyEvent
 
 
 class JsonPrinter:
-    """A listener that prints JSON lines, ASCII only; a byte that is not UTF-8 becomes a lone surrogate (\\udcXX)."""
+    """A listener to any event that prints JSON lines, ASCII only; other bytes than UTF-8 become \\udcXX."""
 
     def __init__(self, out: Callable[[str], None]) -> None:
         self._out = out
 
-    def __call__(self, event: Event | RestoreEvent | PruneEvent | VerifyEvent) -> None:
+    def __call__(self, event: object) -> None:
         self._out(json.dumps({"event": _snake(event), "time": _now(), **_content(event)}, default=datetime.isoformat))
 
 
@@ -46,7 +42,7 @@ def error_line(error: BackupError) -> str:
     return json.dumps({"event": "error", "time": _now(), **_plain(error), "exit_code": int(error.exit_code)})
 
 
-def _content(event: Event | RestoreEvent | PruneEvent | VerifyEvent) -> dict[str, Any]:
+def _content(event: object) -> dict[str, Any]:
     match event:
         case RunEnded(report):
             return _totals(report)

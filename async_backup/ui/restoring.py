@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn, TransferSpeedColumn
-from rich.text import Text
 
 from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
+from async_backup.ui.display import Display
 from async_backup.ui.plain import NORMAL, VERBOSE
 from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.unpack.rules import IssueKind
@@ -15,12 +17,14 @@ from async_backup.unpack.rules import IssueKind
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
 
     from rich.console import Console
 
-    from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport
+    from async_backup.restoring.model import RestoreEvent, RestoreReport
     from async_backup.unpack.rules import Issue
+
+_ALIKE = 10
+"""Members that are named one by one where one reason is the same for many."""
 
 _KINDS = {
     IssueKind.REFUSED: "not restored",
@@ -40,6 +44,8 @@ class RestorePrinter:
         self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
         self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
         self._err = err
+        self._most_alike = _ALIKE if verbosity < VERBOSE else sys.maxsize
+        self._alike: Counter[tuple[IssueKind, str]] = Counter()
 
     def __call__(self, event: RestoreEvent) -> None:
         match event:
@@ -61,6 +67,12 @@ class RestorePrinter:
 
     def _issue(self, issue: Issue) -> None:
         say = self._err if issue.kind.is_loss else self._out
+        self._alike[issue.kind, issue.reason] += 1
+        alike = self._alike[issue.kind, issue.reason]
+        if alike == self._most_alike + 1:
+            say("  (further ones for the same reason are only counted; -v names them)")
+        if alike > self._most_alike:
+            return
         if issue.kind in {IssueKind.ATTRIBUTE, IssueKind.NOTE}:
             say(f"{_KINDS[issue.kind]}: {shown(issue.reason)} (the first is {shown(issue.path)})")
         else:
@@ -81,29 +93,15 @@ class RestorePrinter:
             self._err(f"{counted(lost, 'member')} did not come back as they were (named above)")
 
 
-class RestoreBar:
-    """A listener with a bar; what `lines` prints through `print` and `trouble` appears above it."""
+class RestoreBar(Display["RestoreEvent"]):
+    """A bar of the bytes that come."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn(), console=console, transient=True
-        )
+        columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn()
+        super().__init__(Progress(*columns, console=console, transient=True))
         self._task = self._progress.add_task("", total=None)
-        self.lines: RestoreListener | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._progress.stop()
-
-    def print(self, line: str) -> None:
-        self._progress.console.print(Text(line), soft_wrap=True)
-
-    def trouble(self, line: str) -> None:
-        self._progress.console.print(Text(line, style="red"), soft_wrap=True)
-
-    def __call__(self, event: RestoreEvent) -> None:
+    def show(self, event: RestoreEvent) -> None:
         match event:
             case RestoreStarted():
                 self._progress.update(self._task, total=event.wanted_size)
@@ -114,8 +112,6 @@ class RestoreBar:
                 self._progress.stop()
             case _:
                 pass
-        if self.lines:
-            self.lines(event)
 
 
 def _drop(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -14,8 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
-from rich.text import Text
 
+from async_backup.ui.display import Display
 from async_backup.ui.plain import NORMAL, VERBOSE
 from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.verifying.model import (
@@ -31,11 +31,10 @@ from async_backup.verifying.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from rich.console import Console
 
-    from async_backup.verifying.model import Finding, VerifyEvent, VerifyListener, VerifyReport
+    from async_backup.verifying.model import Finding, VerifyEvent, VerifyReport
 
 _WORDS = {
     Verdict.WHOLE: "note",
@@ -128,28 +127,15 @@ def _trouble(report: VerifyReport) -> Iterator[str]:
         yield f"{counted(report.not_reached, 'archive')} not looked at"
 
 
-class VerifyBar:
-    """A listener with a bar, of bytes where archives are read back; what `lines` prints appears above it."""
+class VerifyBar(Display["VerifyEvent"]):
+    """A bar, of bytes where archives are read back."""
 
     def __init__(self, console: Console, *, of_bytes: bool) -> None:
         self._of_bytes = of_bytes
-        self._progress = Progress(*_columns(of_bytes=of_bytes), console=console, transient=True)
+        super().__init__(Progress(*_columns(of_bytes=of_bytes), console=console, transient=True))
         self._task = self._progress.add_task("", total=None)
-        self.lines: VerifyListener | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._progress.stop()
-
-    def print(self, line: str) -> None:
-        self._progress.console.print(Text(line), soft_wrap=True)
-
-    def trouble(self, line: str) -> None:
-        self._progress.console.print(Text(line, style="red"), soft_wrap=True)
-
-    def __call__(self, event: VerifyEvent) -> None:
+    def show(self, event: VerifyEvent) -> None:
         match event:
             case VerifyStarted(archives, stored):
                 self._progress.update(self._task, total=stored if self._of_bytes else archives)
@@ -162,8 +148,6 @@ class VerifyBar:
                 self._progress.stop()
             case _:
                 pass
-        if self.lines:
-            self.lines(event)
 
 
 def _columns(*, of_bytes: bool) -> tuple[ProgressColumn, ...]:

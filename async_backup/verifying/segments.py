@@ -58,7 +58,7 @@ class SegmentCheck:
         """Raises ConnectionDropped, Unreachable, WorkerDied; what else goes wrong is found."""
         send, receive = create_memory_object_stream[_Step](self._unpackers.slots.count)
         try:
-            async with task_group() as tasks, receive:
+            async with receive, task_group() as tasks:
                 tasks.start_soon(self._begin_all, send, tasks)
                 async for step in receive:
                     await self._take(step)
