@@ -63,7 +63,11 @@ class Catalog:
     def of_entries(self, names: Sequence[bytes]) -> Catalog:
         """What there is of some entries, or of all where none is named; raises RemoteNotFound for one without any."""
         known = {archive.entry for archive in self.archives}
+        paths = {archive.path: archive.entry for archive in self.archives}
         for name in names:
+            if name in paths and name not in known:
+                entry = os.fsdecode(paths[name])
+                raise RemoteNotFound(f"{os.fsdecode(name)} is an archive; name its entry here: {entry}")
             if name not in known:
                 raise _not_found(f"there is no archive of {os.fsdecode(name)}", name, known)
         return Catalog(tuple(archive for archive in self.archives if not names or archive.entry in names))
@@ -74,7 +78,7 @@ class Catalog:
         Raises RemoteNotFound with the nearest names, SettingsError for a time that cannot be read.
         """
         for archive in self.archives:
-            if archive.path == text:
+            if archive.path in {text, text + SUFFIX}:
                 return archive
         entries = self.entries()
         if text in entries:
@@ -82,6 +86,12 @@ class Catalog:
         entry, _, moment = text.rpartition(b"@")
         if entry in entries:
             return _newest_before(entries[entry], text, parse_moment(os.fsdecode(moment)))
+        above, _, below = text.partition(b"/")
+        if above in entries and below:
+            entry_name, path = os.fsdecode(above), os.fsdecode(below)
+            raise RemoteNotFound(
+                f"there is no archive {entry_name}/{path}; {path} in {entry_name} is: {entry_name} {path}"
+            )
         known = {archive.path for archive in self.archives} if text.endswith(SUFFIX) else set(entries)
         raise _not_found(f"there is no archive or entry called {os.fsdecode(text)}", entry or text, known)
 

@@ -57,6 +57,8 @@ class Destination:
             raise SettingsError(
                 f"{text!r} is not a destination; write user@host:/dir, host:dir or sftp://user@host:port/dir"
             )
+        if re.match(r"\d+:", match["directory"]):
+            raise SettingsError(f"{text!r} looks like a port; write sftp://user@host:port/dir, or use --port")
         return cls(match["host"].strip("[]"), _directory(match["directory"]), match["user"])
 
     @classmethod

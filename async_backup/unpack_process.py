@@ -10,7 +10,7 @@ from async_backup.archive.check import check_segment as check_raw_segment
 from async_backup.archive.unpack import unpack
 from async_backup.child import settle_in
 from async_backup.unpack.members import Unpacker
-from async_backup.unpack.segment import unpack_members
+from async_backup.unpack.segment import unpack_members, unpacked_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +95,11 @@ def check_segment(slot: int, segment: Segment, *, is_last: bool) -> Checked:
     return check_raw_segment(segment, raw, is_last=is_last)
 
 
-def finish_file(file: OpenFile, *, is_kept: bool) -> list[Issue]:
+def finish_file(file: OpenFile, *, is_kept: bool) -> Unpacked:
     """Give a large file its name, or remove it."""
+    unpacker = _unpacker()
     if is_kept:
-        _unpacker().finish_file(file)
+        unpacker.finish_file(file)
     else:
-        _unpacker().discard(file)
-    return _unpacker().take_issues()
+        unpacker.discard(file)
+    return unpacked_by(unpacker)

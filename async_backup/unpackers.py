@@ -49,7 +49,7 @@ class Unpackers:
         """Compare the segment in `slot` with what the index tells of it; raises DamagedSegment."""
         return await self._call(unpack_process.check_segment, slot.index, segment, is_last=is_last)
 
-    async def finish(self, file: OpenFile, *, is_kept: bool) -> list[Issue]:
+    async def finish(self, file: OpenFile, *, is_kept: bool) -> Unpacked:
         """Give a large file its name, or remove it."""
         return await self._call(unpack_process.finish_file, file, is_kept=is_kept)
 

@@ -120,9 +120,9 @@ def test_the_number_of_processes_changes_no_byte(sshd: Sshd, target: Path, tmp_p
     (source / "entry" / "large").write_bytes(os.urandom(700_000))
     made = []
     for processes in ("1", "3"):
-        options = ["--processes", processes, "--segment-size", "64k", "--timestamp-format", processes]
+        options = ["--processes", processes, "--segment-size", "64k", "--timestamp-format", f"%F-{processes}"]
         assert finished(backup_command(sshd, source, *options, to=target)).returncode == 0
-        made.append((target / f"entry-{processes}.tar.gz").read_bytes())
+        made.append(next(target.glob(f"entry-*-{processes}.tar.gz")).read_bytes())
     assert made[0] == made[1]
 
 
@@ -168,7 +168,7 @@ def test_a_dry_run_connects_to_nobody(source: Path) -> None:
 
 
 def test_an_archive_that_exists_is_never_overwritten(sshd: Sshd, source: Path, target: Path) -> None:
-    daily = ["--timestamp-format", "day"]
+    daily = ["--timestamp-format", "%F"]
     assert finished(backup_command(sshd, source, *daily, to=target)).returncode == 0
     before = {path.name: path.read_bytes() for path in target.iterdir()}
     (source / "notes.txt").write_text("changed\n")

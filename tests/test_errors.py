@@ -330,4 +330,4 @@ def test_a_system_without_room_for_processes_is_said_so(sshd: Sshd, source: Path
 def test_too_little_memory_is_no_hang(sshd: Sshd, source: Path) -> None:
     command = shlex.join(backup_command(sshd, source))
     done = subprocess.run(["bash", "-c", f"ulimit -v 300000; {command}"], capture_output=True, timeout=60, check=False)
-    assert done.returncode in {1, 3}
+    assert done.returncode in {0, 1, 3}

@@ -9,9 +9,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from anyio import Event, fail_after
 
 from async_backup.archive.index import FOOTER_SIZE, read_footer
 from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteNotFound, RestoreError, SettingsError
+from async_backup.remote.memory import MemoryReader, MemoryStore
 from async_backup.restoring.model import RestoreStarted
 from async_backup.unpack.rules import IssueKind, Overwrite
 from tests.archives import segments_of
@@ -21,6 +23,7 @@ from tests.trees import IS_ROOT, SEGMENT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 pytestmark = pytest.mark.anyio
 
@@ -205,16 +208,45 @@ async def test_existing_directories_keep_their_own_mode_unless_asked(source: Pat
     assert (target / "entry/sub").stat().st_mode & 0o777 == 0o700
 
 
-async def test_damage_is_the_error_however_many_segments_are_still_on_their_way(tmp_path: Path, target: Path) -> None:
+class LateBeginning(MemoryStore):
+    """A store whose archive begins to come only when much of what follows has come."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.put(b"%b/%b" % (self.directory, NAME), content)
+        self.reads = 0
+        self._may_come = Event()
+
+    async def open(self, path: bytes) -> MemoryReader:
+        reader = await super().open(path)
+        read = reader.read
+
+        async def late(offset: int, length: int) -> bytes:
+            self.reads += 1
+            if self.reads == 4:
+                self._may_come.set()
+            if offset == 0:
+                await self._may_come.wait()
+            return await read(offset, length)
+
+        reader.read = late  # type: ignore[method-assign]
+        return reader
+
+
+async def test_damage_is_the_error_also_where_much_has_come_that_follows_it(tmp_path: Path, target: Path) -> None:
     source = tmp_path / "entry"
     source.mkdir()
     for number in range(60):
         (source / f"{number:02}").write_bytes(Random(number).randbytes(30_000))
     content = bytearray(archive_of(source))
-    for place in (2, 3, 4):
-        content[segments_of(bytes(content))[place].offset + 1000] ^= 1
-    restored = await restore_from(store_of(bytes(content)), target)
+    content[1000] ^= 1
+    store = LateBeginning(bytes(content))
+    with fail_after(20):
+        restored = await restore_from(store, target)
+    assert store.reads >= 4
     assert isinstance(restored.report.error, DamagedArchive)
+    assert restored.report.files == len(tree(target)) - 1 > 0
+    assert restored.report.exit_code == 3
 
 
 @pytest.mark.parametrize("salvage", [False, True])
@@ -331,17 +363,19 @@ async def test_an_empty_file_says_so(target: Path) -> None:
 
 async def test_a_target_that_is_a_file_is_an_error(source: Path, target: Path) -> None:
     target.write_text("mine")
-    with pytest.raises(RestoreError, match="cannot be made"):
+    with pytest.raises(RestoreError, match="is not a directory; name one"):
         await restore_from(store_of(archive_of(source)), target)
     assert target.read_text() == "mine"
 
 
-async def test_a_connection_lost_for_good_says_what_is_there(source: Path, target: Path) -> None:
+@pytest.mark.parametrize("reads", range(1, 9))
+async def test_a_connection_lost_for_good_says_what_is_there(source: Path, target: Path, reads: int) -> None:
     store = store_of(archive_of(source))
-    store.add_faults("read", [None, None, None, ConnectionDropped("the line is dead")])
+    store.add_faults("read", [*[None] * reads, ConnectionDropped("the line is dead")])
     restored = await restore_from(store, target)
     assert isinstance(restored.report.error, ConnectionDropped)
-    assert restored.report.exit_code == 3
+    assert restored.report.exit_code == (3 if restored.report.files else 1)
+    assert restored.report.files == len([path for path in target.rglob("*") if path != target])
     assert store.unused_faults == 0
     assert [path for path in target.rglob("*") if ".restore-" in path.name] == []
     for name, found in tree(target / "entry").items():

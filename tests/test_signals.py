@@ -150,7 +150,7 @@ def test_the_next_run_removes_what_a_killed_one_left_and_only_that(
 def test_two_runs_at_once_leave_each_other_alone(sshd: Sshd, source: Path, target: Path) -> None:
     first = slow_backup(sshd, source, target)
     mine = temporary(target)
-    second = finished(backup_command(sshd, source, "--timestamp-format", "second", to=target))
+    second = finished(backup_command(sshd, source, "--timestamp-format", "%F-second", to=target))
     assert second.returncode == 0
     assert "removed" not in second.stdout
     assert set(mine) <= set(temporary(target))
@@ -162,7 +162,7 @@ def test_two_runs_at_once_leave_each_other_alone(sshd: Sshd, source: Path, targe
 
 
 def test_two_runs_that_want_the_same_names_overwrite_nothing(sshd: Sshd, source: Path, target: Path) -> None:
-    same = ["--timestamp-format", "same", "--exclude", "large-2"]
+    same = ["--timestamp-format", "%F", "--exclude", "large-2"]
     runs = [started(backup_command(sshd, source, *same, to=target)) for _ in range(2)]
     codes = sorted(run.wait(timeout=60) for run in runs)
     for run in runs:
@@ -179,13 +179,13 @@ def test_killed_at_any_moment_only_verified_archives_have_final_names(sshd: Sshd
         (source / f"e{number:02d}").mkdir(parents=True)
         (source / f"e{number:02d}" / "data").write_bytes(os.urandom(200_000))
     for turn in range(6):
-        process = started(backup_command(sshd, source, "--timestamp-format", str(turn), to=target))
+        process = started(backup_command(sshd, source, "--timestamp-format", f"%F-{turn}", to=target))
         wait_until(lambda turn=turn: len(list(target.glob(f"*-{turn}.tar.gz"))) > 5 * turn)  # type: ignore[misc]
         process.kill()
         process.communicate()
         for archive in target.glob("*.tar.gz"):
             assert subprocess.run(["gzip", "-t", archive], check=False).returncode == 0
-    done = finished(backup_command(sshd, source, "--timestamp-format", "last", to=target))
+    done = finished(backup_command(sshd, source, "--timestamp-format", "%F-last", to=target))
     assert done.returncode == 0
     assert temporary(target) == []
 

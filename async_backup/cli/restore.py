@@ -52,7 +52,7 @@ def restore(
         settings = RestoreSettings(
             destination_of(dest, port),
             os.fsencode(archive),
-            to,
+            to.expanduser(),
             tuple(os.fsencode(path) for path in paths or ()),
             ssh=ssh_settings(key, known_hosts, ssh_config, timeout),
             limits=Limits(processes=processes, connections=connections, channels=channels, retries=retries),

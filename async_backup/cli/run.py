@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from async_backup.archive.selection import Selection
+from async_backup.archive_names import NameParser
 from async_backup.backup import backup
 from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
@@ -72,6 +73,7 @@ def run(
     """
     try:
         verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
+        NameParser((timestamp_format,))  # what cannot be read back could not be found, nor pruned
         settings = Settings(
             sources=tuple(sources),
             destination=destination_of(to, port),

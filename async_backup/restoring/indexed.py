@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,18 +47,18 @@ class _Step:
     def __init__(self, job: Job, header: _Step | None) -> None:
         self.job = job
         self.header = header
+        self.ended: _Outcome | None = None
         self._done = Event()
-        self._outcome: _Outcome | None = None
 
     def end(self, outcome: _Outcome) -> None:
-        self._outcome = outcome
+        self.ended = outcome
         self._done.set()
 
     async def outcome(self) -> _Outcome:
         await self._done.wait()
-        if self._outcome is None:
+        if self.ended is None:
             raise RuntimeError("a segment has ended without an outcome")
-        return self._outcome
+        return self.ended
 
     async def opened_file(self) -> OpenFile | None:
         """The large file that begins at the end of this segment; None where it is not restored."""
@@ -76,36 +77,50 @@ class IndexedRestore:
         self._progress = progress
         self._late = late
         self._salvage = salvage
+        self._under_way: deque[_Step] = deque()
         self._open: OpenFile | None = None
         self._is_whole = True
 
     async def run(self, jobs: Sequence[Job]) -> None:
-        """Restore all; without `salvage` the first damage ends it.
+        """Restore all; without `salvage` the first damage ends it. However it ends, what is there is accounted for.
 
         Raises DamagedArchive, RestoreError where there is no room, RemoteError, WorkerDied.
         """
-        send, receive = create_memory_object_stream[_Step](self._unpackers.slots.count)
+        send, receive = create_memory_object_stream[None](self._unpackers.slots.count)
         try:
             async with receive, task_group() as tasks:
                 tasks.start_soon(self._begin_all, jobs, send, tasks)
-                async for step in receive:
-                    await self._take(step, await step.outcome())
+                async for _ in receive:
+                    await self._take(self._under_way[0], await self._under_way[0].outcome())
             await self._end_file(is_kept=True)
         except OSError as error:
             raise RestoreError(f"it cannot be written: {error.strerror or error}") from error
         finally:
             with CancelScope(shield=True), suppress(BackupError, OSError):
-                await self._end_file(is_kept=False)
+                await self._wind_up()
 
-    async def _begin_all(self, jobs: Sequence[Job], send: MemoryObjectSendStream[_Step], tasks: TaskGroup) -> None:
+    async def _begin_all(self, jobs: Sequence[Job], send: MemoryObjectSendStream[None], tasks: TaskGroup) -> None:
         header = None
         async with send:
             for job in jobs:
                 step = _Step(job, header if job.piece else None)
                 header = header if job.piece else step
                 slot = await self._unpackers.slots.acquire()
+                self._under_way.append(step)
                 tasks.start_soon(self._perform, step, slot)
-                await send.send(step)
+                await send.send(None)
+
+    async def _wind_up(self) -> None:
+        """Note what was finished and not told of yet; a large file that lacks a piece is removed."""
+        self._salvage = True
+        while self._under_way:
+            step = self._under_way[0]
+            if step.ended is None:
+                self._is_whole = self._is_whole and step.job.piece is None
+                self._under_way.popleft()
+            else:
+                await self._take(step, step.ended)
+        await self._end_file(is_kept=False)
 
     async def _perform(self, step: _Step, slot: Slot) -> None:
         segment = step.job.segment
@@ -128,31 +143,31 @@ class IndexedRestore:
         return _Outcome(issues=tuple(await self._unpackers.piece(slot, segment, file, extents)))
 
     async def _take(self, step: _Step, outcome: _Outcome) -> None:
-        """Note what became of a segment, in the order of the archive."""
+        """Note what became of the first segment under way."""
+        self._under_way.popleft()
         if step.job.piece is None:
             await self._end_file(is_kept=True)
+        if outcome.unpacked is not None:
+            self._note(outcome.unpacked)
         if outcome.damage:
             self._note_damage(step.job, outcome.damage)
-        if outcome.unpacked is not None:
-            self._progress.files += outcome.unpacked.files
-            self._progress.raw_size += outcome.unpacked.size
-            self._progress.note(outcome.unpacked.issues)
-            self._late.add(outcome.unpacked.late)
-            self._open = outcome.unpacked.opened
-        elif step.job.piece is not None and not outcome.damage:
-            self._progress.raw_size += step.job.piece.size
         self._is_whole = self._is_whole and not outcome.issues
         self._progress.note(list(outcome.issues))
         self._progress.advance(step.job.segment.length)
+
+    def _note(self, unpacked: Unpacked) -> None:
+        self._progress.files += unpacked.files
+        self._progress.raw_size += unpacked.size
+        self._progress.note(unpacked.issues)
+        self._late.add(unpacked.late)
+        self._open = unpacked.opened
 
     async def _end_file(self, *, is_kept: bool) -> None:
         """The large file under way has all its pieces, or never will."""
         file, self._open = self._open, None
         if file is not None:
             is_kept, self._is_whole = is_kept and self._is_whole, True
-            issues = await self._unpackers.finish(file, is_kept=is_kept)
-            self._progress.files += is_kept and not any(issue.kind is not IssueKind.ATTRIBUTE for issue in issues)
-            self._progress.note(issues)
+            self._note(await self._unpackers.finish(file, is_kept=is_kept))
 
     def _note_damage(self, job: Job, damage: str) -> None:
         issues = _lost(job, damage)

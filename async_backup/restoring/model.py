@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ class RestoreReport:
     files: int
     raw_size: int
     issues: tuple[Issue, ...] = ()
-    """The first ones of each kind."""
+    """The first ones; of those about metadata one for each reason, with how many times it came."""
     counts: dict[IssueKind, int] = field(default_factory=dict)
     error: BackupError | None = None
     """What ended it before its end."""
@@ -119,29 +119,28 @@ class Progress:
     def __init__(self, listener: RestoreListener) -> None:
         self._listener = listener
         self._issues: list[Issue] = []
-        self._told: set[tuple[IssueKind, str]] = set()
+        self._common: dict[tuple[IssueKind, str], Issue] = {}
         self.counts: Counter[IssueKind] = Counter()
         self.files = 0
         self.raw_size = 0
 
-    def note(self, issues: list[Issue]) -> None:
+    def note(self, issues: Sequence[Issue]) -> None:
         """Count issues; those about metadata are told once for each reason, not once a file."""
         for issue in issues:
             self.counts[issue.kind] += issue.times
-            is_common = issue.kind in {IssueKind.ATTRIBUTE, IssueKind.NOTE}
-            if not is_common or (issue.kind, issue.reason) not in self._told:
-                self._tell(issue)
-
-    def _tell(self, issue: Issue) -> None:
-        self._told.add((issue.kind, issue.reason))
-        self._issues += [issue] if len(self._issues) < ISSUES_KEPT else []
-        self._listener(IssueFound(issue))
+            if not issue.kind.is_common:
+                self._issues += [issue] if len(self._issues) < ISSUES_KEPT else []
+                self._listener(IssueFound(issue))
+                continue
+            known = self._common.get((issue.kind, issue.reason))
+            self._common[issue.kind, issue.reason] = issue.again(known)
+            if known is None:
+                self._listener(IssueFound(issue))
 
     def advance(self, stored: int) -> None:
         """Tell that bytes of the archive were dealt with."""
         self._listener(BytesRestored(stored))
 
     def report(self, archive: bytes, seconds: float, error: BackupError | None, *, interrupted: bool) -> RestoreReport:
-        return RestoreReport(
-            archive, self.files, self.raw_size, tuple(self._issues), dict(self.counts), error, interrupted, seconds
-        )
+        issues = *self._issues, *self._common.values()
+        return RestoreReport(archive, self.files, self.raw_size, issues, dict(self.counts), error, interrupted, seconds)

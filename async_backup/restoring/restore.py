@@ -102,13 +102,13 @@ class Restore:
         self._path = catalog.find(self._settings.archive).path
         async with open_reader(store, self._path) as reader:
             rules = _rules(self._settings)
-            await to_thread.run_sync(prepare, self._settings.target)
             with LateSpool() as late:
                 try:
                     await self._unpack(reader, rules, late)
                 finally:
-                    with CancelScope(shield=True):
-                        await self._finish(rules, late)
+                    if self._has_begun:
+                        with CancelScope(shield=True):
+                            await self._finish(rules, late)
 
     async def _unpack(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool) -> None:
         try:
@@ -125,6 +125,7 @@ class Restore:
     async def _unpack_indexed(self, archive: IndexedArchive, rules: UnpackRules, late: LateSpool) -> None:
         settings, limits = self._settings, self._settings.limits
         jobs = await to_thread.run_sync(choose, archive.name, archive.segments, settings.paths)
+        await to_thread.run_sync(prepare, settings.target)
         if rules.overwrite is Overwrite.NEVER:
             await to_thread.run_sync(lambda: check_free(settings.target, wanted_members(jobs)))
         size = sum(job.segment.length for job in jobs)
@@ -135,6 +136,7 @@ class Restore:
             await IndexedRestore(archive, unpackers, self._progress, late, salvage=settings.salvage).run(jobs)
 
     async def _unpack_stream(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool, reason: str) -> None:
+        await to_thread.run_sync(prepare, self._settings.target)
         if rules.overwrite is Overwrite.NEVER:
             await to_thread.run_sync(check_empty, self._settings.target)
         self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))

@@ -11,6 +11,7 @@ from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.ahead import read_ahead
 from async_backup.unpack.members import Unpacker
 from async_backup.unpack.rules import Issue, IssueKind
+from async_backup.unpack.segment import unpacked_by
 from async_backup.unpack.stream import DamagedStream, TarGzStream
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class StreamedRestore:
         with Unpacker(self._rules, owns_all=True) as unpacker:
             stream = TarGzStream(raw)
             try:
-                for member in stream.restore(unpacker, _Filter(paths, missing)):
-                    from_thread.run_sync(self._note, unpacker, member.size)
+                for _ in stream.restore(unpacker, _Filter(paths, missing)):
+                    from_thread.run_sync(self._note, unpacker)
             except DamagedStream as error:
-                from_thread.run_sync(self._note, unpacker, 0)
+                from_thread.run_sync(self._note, unpacker)
                 from_thread.run_sync(self._progress.note, [_suspect(path) for path in stream.suspects()])
                 return DamagedArchive(f"it cannot be read to its end: {error}")
             except OSError as error:
@@ -63,16 +64,18 @@ class StreamedRestore:
             return RestoreError(f"not in the archive: {names}")
         return None
 
-    def _note(self, unpacker: Unpacker, size: int) -> None:
-        self._progress.files += unpacker.files
-        unpacker.files = 0
-        self._progress.raw_size += size
-        self._progress.note(unpacker.take_issues())
-        self._late.add(unpacker.take_late())
+    def _note(self, unpacker: Unpacker) -> None:
+        unpacked = unpacked_by(unpacker)
+        self._progress.files += unpacked.files
+        self._progress.raw_size += unpacked.size
+        self._progress.note(unpacked.issues)
+        self._late.add(unpacked.late)
 
 
 def _suspect(path: bytes) -> Issue:
-    return Issue(path, IssueKind.DAMAGED, "restored, but the stream is damaged there or a little later: compare it")
+    return Issue(
+        path, IssueKind.DAMAGED, "restored, but nothing vouches for it: the archive is damaged there or a little later"
+    )
 
 
 class _Filter:

@@ -24,6 +24,8 @@ def prepare(target: Path) -> None:
     """Make the directory if it is missing; raises RestoreError where nothing can be put there."""
     try:
         target.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise RestoreError(f"{target} is not a directory; name one to restore into") from error
     except OSError as error:
         raise RestoreError(f"the directory {target} cannot be made: {error.strerror}") from error
     if not os.access(target, os.W_OK | os.X_OK):

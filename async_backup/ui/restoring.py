@@ -51,11 +51,11 @@ class RestorePrinter:
         match event:
             case RestoreStarted():
                 self._started(event)
-            case IssueFound(issue):
+            case IssueFound(issue) if not issue.kind.is_common:
                 self._issue(issue)
             case RestoreEnded(report):
                 self._ended(report)
-            case BytesRestored():
+            case IssueFound() | BytesRestored():
                 pass
 
     def _started(self, event: RestoreStarted) -> None:
@@ -73,12 +73,17 @@ class RestorePrinter:
             say("  (further ones for the same reason are only counted; -v names them)")
         if alike > self._most_alike:
             return
-        if issue.kind in {IssueKind.ATTRIBUTE, IssueKind.NOTE}:
-            say(f"{_KINDS[issue.kind]}: {shown(issue.reason)} (the first is {shown(issue.path)})")
-        else:
-            say(f"{_KINDS[issue.kind]}: {shown(issue.path)}: {shown(issue.reason)}")
+        say(f"{_KINDS[issue.kind]}: {shown(issue.path)}: {shown(issue.reason)}")
+
+    def _common(self, issue: Issue) -> None:
+        say = self._err if issue.kind.is_loss else self._out
+        members = counted(issue.times, "member")
+        say(f"{_KINDS[issue.kind]}: {shown(issue.reason)} ({members}, the first is {shown(issue.path)})")
 
     def _ended(self, report: RestoreReport) -> None:
+        for issue in report.issues:
+            if issue.kind.is_common:
+                self._common(issue)
         rate = f", {size(report.raw_size / report.seconds)}/s" if report.seconds > 0 else ""
         head = "interrupted: " if report.is_interrupted else ""
         self._out(
@@ -90,7 +95,8 @@ class RestorePrinter:
             self._err("what was restored before that is there; the rest is not")
         lost = sum(times for kind, times in report.counts.items() if kind.is_loss)
         if lost:
-            self._err(f"{counted(lost, 'member')} did not come back as they were (named above)")
+            came = "did not come back as it was" if lost == 1 else "did not come back as they were"
+            self._err(f"{counted(lost, 'member')} {came} (named above)")
 
 
 class RestoreBar(Display["RestoreEvent"]):

@@ -128,10 +128,8 @@ class Attributes:
         self._count(member, IssueKind.NOTE, reason)
 
     def _count(self, member: TarMember, kind: IssueKind, reason: str) -> None:
-        known = self._issues.get((kind, reason))
-        self._issues[kind, reason] = (
-            known._replace(times=known.times + 1) if known else Issue(member.path, kind, reason)
-        )
+        issue = Issue(member.path, kind, reason)
+        self._issues[kind, reason] = issue.again(self._issues.get((kind, reason)))
 
 
 def _change_mode(name: bytes, directory: int, mode: int) -> None:

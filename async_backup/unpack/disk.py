@@ -174,7 +174,7 @@ class Disk:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
             raise Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
         if self._overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns:
-            raise Refused("the one that is there is not older, and was kept", IssueKind.NOTE)
+            raise Refused("files that were there and are not older were kept", IssueKind.NOTE)
 
 
 def name_of(path: bytes) -> bytes:

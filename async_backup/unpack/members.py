@@ -60,14 +60,20 @@ class Unpacker:
         self._attributes = Attributes(rules)
         self._issues: list[Issue] = []
         self._late: list[Late] = []
-        self.files = 0
-        """Members that are there now, links and directories that wait for the end included."""
+        self._files = 0
+        self._size = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._disk.close()
+
+    def take_counts(self) -> tuple[int, int]:
+        """Members restored since the last call, with those that wait for the end, and their bytes."""
+        counts = self._files, self._size
+        self._files = self._size = 0
+        return counts
 
     def take_issues(self) -> list[Issue]:
         """What went wrong since the last call."""
@@ -84,7 +90,8 @@ class Unpacker:
         """Restore one member whose payload is `data`."""
         try:
             self._put(member, data)
-            self.files += 1
+            self._files += 1
+            self._size += len(data)
         except (Refused, OSError) as error:  # not `_noting`, which costs a tenth of a small file
             self._note(member.path, error)
 
@@ -160,7 +167,8 @@ class Unpacker:
                 self._set_on(descriptor, file.member)
             self._disk.check_free(file.path, file.member.mtime_ns)
             self._disk.rename(file.temporary, file.path)
-            self.files += 1
+            self._files += 1
+            self._size += file.member.size
 
     def discard(self, file: OpenFile) -> None:
         """Remove a large file that will not be finished."""

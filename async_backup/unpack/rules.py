@@ -52,6 +52,11 @@ class IssueKind(StrEnum):
     """Left as it is on purpose: the owner where we are not root, a set-user-ID bit, a newer file."""
 
     @property
+    def is_common(self) -> bool:
+        """Whether it is said once for each reason, not once a file."""
+        return self in {IssueKind.ATTRIBUTE, IssueKind.NOTE}
+
+    @property
     def is_loss(self) -> bool:
         """Whether something that was asked for is missing."""
         return self is not IssueKind.NOTE
@@ -64,6 +69,10 @@ class Issue(NamedTuple):
     kind: IssueKind
     reason: str
     times: int = 1
+
+    def again(self, known: Issue | None) -> Issue:
+        """This one after a known one of the same kind and reason."""
+        return known._replace(times=known.times + self.times) if known else self
 
 
 class Refused(Exception):

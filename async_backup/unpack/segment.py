@@ -49,7 +49,7 @@ class Unpacked(NamedTuple):
 def unpack_members(unpacker: Unpacker, raw: bytes, wanted: Wanted | None) -> Unpacked:
     """Restore the members of a segment; all of them without `wanted`. Raises DamagedSegment where it is no tar."""
     reader = TarReader(Buffer(raw))
-    before, size, opened = unpacker.files, 0, None
+    opened = None
     try:
         while (found := reader.next()) is not None:
             member = found if wanted is None else wanted.applied(found)
@@ -59,7 +59,12 @@ def unpack_members(unpacker: Unpacker, raw: bytes, wanted: Wanted | None) -> Unp
                 opened = unpacker.begin_file(member)
             else:
                 unpacker.put(member, reader.take(found) if found.size else b"")
-                size += member.size
     except DamagedTar as error:
         raise DamagedSegment(f"it is not a tar stream: {error}") from error
-    return Unpacked(unpacker.files - before, size, unpacker.take_issues(), unpacker.take_late(), opened)
+    return unpacked_by(unpacker, opened)
+
+
+def unpacked_by(unpacker: Unpacker, opened: OpenFile | None = None) -> Unpacked:
+    """What the unpacker has done since it was asked last."""
+    files, size = unpacker.take_counts()
+    return Unpacked(files, size, unpacker.take_issues(), unpacker.take_late(), opened)
