@@ -21,8 +21,8 @@ _TAIL = 256 << 10
 """Bytes read from the end at first: footer and, of most archives, the whole index, in one round trip."""
 
 _PART = 2 << 20
-_LONGEST_SEGMENT = 512 << 20
-"""More than any setting makes: an index that tells of longer segments is not ours."""
+_LONGEST_SEGMENT = 400 << 20
+"""More than any setting makes, stored or raw: an index that tells of longer segments is not ours."""
 
 
 class NoIndex(DamagedArchive):
@@ -97,7 +97,7 @@ def _check(segments: Sequence[Segment], footer: Footer) -> None:
     """The segments follow one another and add up to what the footer tells; raises ValueError."""
     position = 0
     for segment in segments:
-        if segment.offset != position or max(segment.length, segment.raw_length >> 2) > _LONGEST_SEGMENT:
+        if segment.offset != position or max(segment.length, segment.raw_length) > _LONGEST_SEGMENT:
             raise ValueError(f"the index is damaged: the segment at byte {position} is not where it should be")
         position += segment.length
     totals = len(segments), sum(s.members for s in segments), sum(s.raw_length for s in segments)

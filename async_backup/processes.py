@@ -223,7 +223,16 @@ def warm_up(module: str) -> None:
         forkserver.ensure_running()
 
 
+def _stand_somewhere() -> None:
+    """Leave a working directory that is gone, or that nobody could enter again: new processes try to."""
+    try:
+        os.chdir(os.getcwd())
+    except OSError:
+        os.chdir("/")
+
+
 def _context(module: str) -> ForkServerContext:
+    _stand_somewhere()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
     return context

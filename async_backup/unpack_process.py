@@ -7,7 +7,7 @@ from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.check import check_segment as check_raw_segment
-from async_backup.archive.unpack import unpack
+from async_backup.archive.unpack import DamagedSegment, unpack
 from async_backup.child import settle_in
 from async_backup.unpack.members import Unpacker
 from async_backup.unpack.segment import unpack_members, unpacked_by
@@ -54,8 +54,6 @@ def initialize(
     """Make this process ready; see `child.settle_in`. Without `rules` it can only check."""
     global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
     settle_in(lifeline, scratch)
-    if rules:
-        os.umask(rules.umask)
     _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
     os.close(slots.descriptor)
 
@@ -73,14 +71,23 @@ def _unpacker() -> Unpacker:
     return unpacker
 
 
-def restore_members(stored: Stored, wanted: Wanted | None) -> Unpacked:
-    """Restore the members of a segment; raises DamagedSegment."""
-    return unpack_members(_unpacker(), _state().raw(stored), wanted)
+def restore_members(stored: Stored, wanted: Wanted | None, *, is_again: bool = False) -> Unpacked:
+    """Restore the members of a segment; raises DamagedSegment.
+
+    `is_again` says that another process died at this segment: what stands in the way may be what that one made.
+    """
+    unpacker = _unpacker()
+    if is_again:
+        unpacker.replace_leftovers()
+    return unpack_members(unpacker, _state().raw(stored), wanted)
 
 
 def restore_piece(stored: Stored, file: OpenFile, extents: Sequence[tuple[int, int]]) -> list[Issue]:
     """Write a segment that is payload of a large file to where it belongs there; raises DamagedSegment."""
     raw = memoryview(_state().raw(stored))
+    size = sum(length for _, length in extents)
+    if len(raw) < size or any(raw[size:]):
+        raise DamagedSegment("it does not hold as much of the file as the index tells")
     parts, position = [], 0
     for offset, length in extents:
         parts.append((offset, raw[position : position + length]))

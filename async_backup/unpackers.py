@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from async_backup import unpack_process
+from async_backup.errors import WorkerDied
 from async_backup.processes import open_processes
 from async_backup.slots import Slots
 from async_backup.unpack_process import Stored
@@ -36,14 +37,27 @@ class Unpackers:
         self.slots = processes.slots
 
     async def members(self, slot: Slot, segment: Segment, wanted: Wanted | None) -> Unpacked:
-        """Restore the members of the segment in `slot`; raises DamagedSegment."""
-        return await self._call(unpack_process.restore_members, _stored(slot, segment), wanted)
+        """Restore the members of the segment in `slot`; raises DamagedSegment.
+
+        Where a process dies at it, another one of its own tries once more.
+        """
+        stored = _stored(slot, segment)
+        try:
+            return await self._call(unpack_process.restore_members, stored, wanted)
+        except WorkerDied:
+            async with self._processes.one_more() as process:
+                return await process.call(unpack_process.restore_members, stored, wanted, is_again=True)
 
     async def piece(
         self, slot: Slot, segment: Segment, file: OpenFile, extents: Sequence[tuple[int, int]]
     ) -> list[Issue]:
         """Write the segment in `slot` into a large file, at `extents` (offset, length); raises DamagedSegment."""
-        return await self._call(unpack_process.restore_piece, _stored(slot, segment), file, extents)
+        stored = _stored(slot, segment)
+        try:
+            return await self._call(unpack_process.restore_piece, stored, file, extents)
+        except WorkerDied:
+            async with self._processes.one_more() as process:
+                return await process.call(unpack_process.restore_piece, stored, file, extents)
 
     async def check(self, slot: Slot, segment: Segment, *, is_last: bool) -> Checked:
         """Compare the segment in `slot` with what the index tells of it; raises DamagedSegment."""

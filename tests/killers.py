@@ -1,11 +1,16 @@
-"""What runs in a packing process of a test, in place of the real thing: it ends that process."""
+"""What runs in a process of a test, in place of the real thing: it ends that process."""
 
 from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
 
-from async_backup import worker_process
+from async_backup import unpack_process, worker_process
+
+if TYPE_CHECKING:
+    from async_backup.unpack.segment import Unpacked, Wanted
+    from async_backup.unpack_process import Stored
 
 
 def kill_once(flag: str, source: bytes, job: bytes, slot: int) -> worker_process.PackedSlot:
@@ -29,3 +34,14 @@ def hang(source: bytes, job: bytes, slot: int) -> worker_process.PackedSlot:
     del source, job, slot
     while True:
         signal.pause()
+
+
+def kill_once_restoring(flag: str, stored: Stored, wanted: Wanted | None, *, is_again: bool = False) -> Unpacked:
+    """Restore a segment, and die of it unless the file `flag` is there already, which is made."""
+    unpacked = unpack_process.restore_members(stored, wanted, is_again=is_again)
+    try:
+        os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return unpacked
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("this process was killed")

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from async_backup import unpack_process
 from async_backup.config import Destination, Limits
 from async_backup.remote.memory import MemoryStore
-from async_backup.restoring.model import RestoreSettings
+from async_backup.restoring.model import RestoreSettings, ignore
 from async_backup.restoring.restore import Restore
 from async_backup.slots import Slots
 from async_backup.unpackers import Unpackers
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.remote.base import RemoteStore
-    from async_backup.restoring.model import RestoreEvent, RestoreReport
+    from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport
     from async_backup.unpack.rules import UnpackRules
 
 NAME = b"entry-2026-11-20T120000.tar.gz"
@@ -52,12 +52,14 @@ async def in_this_process(
 ) -> AsyncIterator[Unpackers]:
     slots = Slots(processes + channels, max(longest, 1), are_filled_here=True)
     unpackers = InProcessUnpackers(slots, rules)
-    yield unpackers
-    assert len(slots._free) == slots.count
-    if unpack_process._process and unpack_process._process.unpacker:
-        unpack_process._process.unpacker.__exit__()
-    unpack_process._process = None
-    slots.close()
+    try:
+        yield unpackers
+        assert len(slots._free) == slots.count
+    finally:
+        if unpack_process._process and unpack_process._process.unpacker:
+            unpack_process._process.unpacker.__exit__()
+        unpack_process._process = None
+        slots.close()
 
 
 @dataclass
@@ -74,12 +76,22 @@ class Restored:
 
 
 async def restore_from(
-    store: RemoteStore, target: Path, *paths: bytes, archive: bytes = NAME, **options: Any
+    store: RemoteStore,
+    target: Path,
+    *paths: bytes,
+    archive: bytes = NAME,
+    listener: RestoreListener = ignore,
+    **options: Any,
 ) -> Restored:
     """Restore an archive of the store, or some paths of it, into `target`."""
     events: list[RestoreEvent] = []
     settings = RestoreSettings(HERE, archive, target, paths, limits=LIMITS, **options)
-    restore = Restore(settings, events.append, in_this_process)
+
+    def listen(event: RestoreEvent) -> None:
+        events.append(event)
+        listener(event)
+
+    restore = Restore(settings, listen, in_this_process)
     await restore.run(store)
     return Restored(restore.report(1.0), events)
 

@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING
 import pytest
 from anyio import Event, fail_after
 
-from async_backup.archive.index import FOOTER_SIZE, read_footer
+from async_backup.archive.index import FOOTER_SIZE, PIECE, read_footer
 from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteNotFound, RestoreError, SettingsError
 from async_backup.remote.memory import MemoryReader, MemoryStore
-from async_backup.restoring.model import RestoreStarted
-from async_backup.unpack.rules import IssueKind, Overwrite
+from async_backup.restoring.model import BytesRestored, RestoreStarted
+from async_backup.unpack.disk import UNFINISHED
+from async_backup.unpack.rules import Overwrite
 from tests.archives import segments_of
 from tests.everything import build_everything
 from tests.restores import NAME, archive_of, info, restore_from, store_of, tar_gz, tree
 from tests.trees import IS_ROOT, SEGMENT
+from tests.verifications import forged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from async_backup.archive.index import Member
+    from async_backup.restoring.model import RestoreEvent
 
 
 pytestmark = pytest.mark.anyio
@@ -196,8 +202,12 @@ async def test_if_newer_keeps_what_is_not_older(source: Path, target: Path) -> N
         (target / "entry" / name).write_text("mine")
     os.utime(target / "entry/sub/file02", (1, 1))
     restored = await restore_from(store_of(archive_of(source)), target, overwrite=Overwrite.IF_NEWER)
-    assert restored.report.exit_code == 0
-    assert restored.report.counts[IssueKind.NOTE] == 2
+    assert restored.report.exit_code == 3
+    assert restored.told == {
+        (b"entry/sub/file01", "kept"),
+        (b"entry/large", "kept"),
+        (b"entry/sub/large again", "failed"),
+    }
     assert (target / "entry/sub/file01").read_text() == (target / "entry/large").read_text() == "mine"
     assert (target / "entry/sub/file02").read_bytes() == (source / "sub/file02").read_bytes()
 
@@ -275,7 +285,7 @@ async def test_a_damaged_piece_of_a_large_file_is_zeros_and_said(source: Path, t
     spoilt = bytearray(content)
     spoilt[piece.offset + 100] ^= 1
     restored = await restore_from(store_of(bytes(spoilt)), target, salvage=True)
-    assert restored.told == {(b"entry/large", "damaged")}
+    assert restored.told == {(b"entry/large", "incomplete")}
     assert (target / "entry/large").read_bytes() == bytes(SEGMENT) + LARGE[SEGMENT:]
 
 
@@ -384,4 +394,140 @@ async def test_a_connection_lost_for_good_says_what_is_there(source: Path, targe
 
 async def test_the_name_of_the_archive_may_be_that_of_the_file(source: Path, target: Path) -> None:
     await restore_from(store_of(archive_of(source)), target, archive=NAME)
+    assert tree(target / "entry") == tree(source)
+
+
+async def test_what_a_killed_restore_left_unfinished_is_replaced_as_old(source: Path, target: Path) -> None:
+    (target / "entry/sub").mkdir(parents=True)
+    (target / "entry/sub/file05").write_bytes(b"")
+    (target / "entry/sub/file05").chmod(UNFINISHED)
+    restored = await restore_from(store_of(archive_of(source)), target, b"sub/file05", overwrite=Overwrite.IF_NEWER)
+    assert restored.report.exit_code == 0
+    assert (target / "entry/sub/file05").read_bytes() == (source / "sub/file05").read_bytes()
+
+
+async def test_if_newer_keeps_what_is_newer_also_without_an_index(target: Path) -> None:
+    target.mkdir()
+    (target / "a").write_text("precious")
+    old = info("a")
+    old.mtime = 1
+    restored = await restore_from(store_of(tar_gz((old, b"old"))), target, overwrite=Overwrite.IF_NEWER)
+    assert restored.told == {(b"a", "kept")}
+    assert (target / "a").read_text() == "precious"
+
+
+@pytest.mark.parametrize("overwrite", list(Overwrite))
+@pytest.mark.parametrize(
+    ("members", "right"),
+    [
+        ([("a", "v1"), ("b", "->a"), ("a", "v2")], {"a": b"v2", "b": b"v1"}),
+        ([("a", "v1"), ("b", "->a"), ("b", "own")], {"a": b"v1", "b": b"own"}),
+        ([("b", "v1"), ("a", "->b"), ("a", "v2")], {"a": b"v2", "b": b"v1"}),
+    ],
+)
+async def test_links_of_an_archive_that_was_added_to_are_made_in_their_turn(
+    target: Path, members: list[tuple[str, str]], right: dict[str, bytes], overwrite: Overwrite
+) -> None:
+    made = [
+        info(name, tarfile.LNKTYPE, what[2:]) if what.startswith("->") else (info(name), what.encode())
+        for name, what in members
+    ]
+    restored = await restore_from(store_of(tar_gz(*made)), target, overwrite=overwrite)
+    assert restored.report.exit_code == 0
+    assert tree(target) == right
+
+
+@pytest.mark.parametrize("why", ["damaged", "kept"])
+async def test_a_link_is_never_made_to_a_file_that_was_there_before(tmp_path: Path, target: Path, why: str) -> None:
+    source = tmp_path / "entry"
+    (source / "z").mkdir(parents=True)
+    (source / "a").write_bytes(Random(1).randbytes(40_000))
+    (source / "between").write_bytes(Random(2).randbytes(60_000))
+    (source / "z/link").hardlink_to(source / "a")
+    content = bytearray(archive_of(source))
+    (target / "entry").mkdir(parents=True)
+    (target / "entry/a").write_text("somebody's own")
+    if why == "damaged":
+        hurt = next(s for s in segments_of(bytes(content)) if any(m.path == b"entry/a" for m in s.listing()))
+        content[hurt.offset + 2000] ^= 1
+    overwrite = Overwrite.ALWAYS if why == "damaged" else Overwrite.IF_NEWER
+    restored = await restore_from(store_of(bytes(content)), target, overwrite=overwrite, salvage=True)
+    assert (b"entry/z/link", "failed") in restored.told
+    assert restored.report.exit_code == 3
+    assert tree(target / "entry")["a"] == b"somebody's own"
+    assert "z/link" not in tree(target / "entry")
+
+
+async def test_what_takes_the_place_of_a_large_file_on_its_way_stays(source: Path, target: Path) -> None:
+    store = store_of(archive_of(source))
+
+    def meddle(event: RestoreEvent) -> None:
+        if isinstance(event, BytesRestored) and (target / "entry").exists() and not (target / "entry/large").exists():
+            (target / "entry/large").write_text("mine")
+
+    restored = await restore_from(store, target, listener=meddle)
+    assert (b"entry/large", "in-the-way") in restored.told
+    assert (target / "entry/large").read_text() == "mine"
+    assert [path for path in target.rglob("*") if ".restore-" in path.name] == []
+
+
+def _without_piece(members: list[Member]) -> list[Member]:
+    return [] if members[0].type == PIECE and members[0].offset == SEGMENT else members
+
+
+def _moved_piece(members: list[Member]) -> list[Member]:
+    return [m._replace(offset=1 << 40) if m.type == PIECE and m.offset == SEGMENT else m for m in members]
+
+
+def _huge_piece(members: list[Member]) -> list[Member]:
+    return [m._replace(offset=(1 << 63) + 5) if m.type == PIECE and m.offset == SEGMENT else m for m in members]
+
+
+def _shorter_piece(members: list[Member]) -> list[Member]:
+    return [m._replace(size=m.size - 1) if m.type == PIECE and m.offset == SEGMENT else m for m in members]
+
+
+def _orphan(members: list[Member]) -> list[Member]:
+    return [m._replace(path=b"entry/other") if m.type == PIECE else m for m in members]
+
+
+@pytest.mark.parametrize("lie", [_without_piece, _moved_piece, _huge_piece, _shorter_piece, _orphan])
+async def test_an_index_that_lies_about_a_large_file_is_found_out(
+    source: Path, target: Path, lie: Callable[[list[Member]], list[Member]]
+) -> None:
+    restored = await restore_from(store_of(forged(archive_of(source), lie)), target, salvage=True)
+    assert restored.report.exit_code == 3
+    assert {path for path, _ in restored.told} & {b"entry/large", b"entry/other"}
+    assert not (target / "entry/large").exists() or (target / "entry/large").stat().st_size == len(LARGE)
+
+
+@NEEDS_ROOT
+async def test_a_full_disk_ends_it_and_what_is_there_is_told(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "entry"
+    (source / "d").mkdir(parents=True)
+    (source / "d").chmod(0o755)
+    for number in range(300):
+        (source / "d" / str(number)).write_bytes(Random(number).randbytes(8000))
+    content = archive_of(source, segment_size=4 << 20)
+    target.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(target)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        restored = await restore_from(store_of(content), target)
+        assert isinstance(restored.report.error, RestoreError)
+        assert restored.report.exit_code == 3
+        assert restored.report.files == len(tree(target)) > 100
+        assert (target / "entry/d").stat().st_mode & 0o777 == 0o755
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
+
+
+async def test_large_files_with_long_names_that_begin_alike_are_not_mixed_up(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "entry"
+    source.mkdir()
+    for end in "abc":
+        (source / ("n" * 254 + end)).write_bytes(Random(end).randbytes(2 * SEGMENT))
+    restored = await restore_from(store_of(archive_of(source)), target)
+    assert restored.report.exit_code == 0
     assert tree(target / "entry") == tree(source)

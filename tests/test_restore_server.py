@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import tarfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -15,12 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 from anyio import Event
 
+from async_backup import unpack_process
 from async_backup.backup import backup
 from async_backup.config import Destination, Limits, Settings, SshSettings
 from async_backup.restoring.model import BytesRestored, RestoreSettings
 from async_backup.restoring.restore import restore
 from tests.command import PROGRAM, finished, login, started
 from tests.embedded import embedded_server
+from tests.killers import kill_once_restoring
 from tests.proxy import BlackHole, Cut, FaultProxy
 from tests.restores import info, tar_gz, tree
 from tests.trees import SEGMENT
@@ -143,6 +147,20 @@ async def test_stopping_leaves_whole_files_only(sshd: Sshd, source: Path, target
     assert all(found == tree(source / "entry")[name] for name, found in there.items())
 
 
+async def test_a_process_that_dies_costs_nothing(
+    sshd: Sshd, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killing = partial(kill_once_restoring, str(tmp_path / "flag"))
+    monkeypatch.setattr(unpack_process, "restore_members", killing)
+    settings = RestoreSettings(
+        Destination.parse(sshd.destination(target)), b"entry", tmp_path / "restored", ssh=ssh(sshd), limits=LIMITS
+    )
+    report = await restore(settings)
+    assert (tmp_path / "flag").exists()
+    assert (report.exit_code, report.error, report.issues) == (0, None, ())
+    assert tree(tmp_path / "restored/entry") == tree(source / "entry")
+
+
 async def test_the_servers_own_implementation_of_sftp_gives_the_same(source: Path, tmp_path: Path) -> None:
     async with embedded_server(tmp_path) as server:
         settings = Settings((source,), server.destination(), server.ssh(), LIMITS)
@@ -165,6 +183,14 @@ def test_the_command_tells_what_it_did(sshd: Sshd, source: Path, target: Path, t
     assert again.returncode == 1
     assert "nothing was written, since these exist already" in again.stderr
     assert "--overwrite" in again.stderr
+
+
+def test_a_working_directory_that_is_gone_does_no_harm(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
+    command = shlex.join(restore_command(sshd, target, "entry", "--to", str(tmp_path / "restored")))
+    script = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec {command}"
+    done = finished(["bash", "-c", script])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tree(tmp_path / "restored/entry") == tree(source / "entry")
 
 
 def test_the_command_speaks_json(sshd: Sshd, target: Path, tmp_path: Path) -> None:

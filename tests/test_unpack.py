@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from async_backup.unpack.rules import IssueKind
+from async_backup.unpack.rules import IssueKind, Overwrite
+from tests.everything import DEFAULT, GROUP_OBJ, OTHER, USER_OBJ, acl
 from tests.restores import archive_of, info, restore_from, store_of, tar_gz, tree
 from tests.trees import IS_ROOT
 
@@ -138,8 +139,10 @@ async def test_what_could_not_be_set_is_said_once(target: Path, monkeypatch: pyt
     from async_backup.unpack import attributes
 
     monkeypatch.setattr(attributes, "_IS_ROOT", False)
-    monkeypatch.setattr(attributes, "_OUR_IDS", (12345, 12345))
-    outcome = await restored(target, *[(info(f"file{number}"), b"x") for number in range(50)])
+    members = [info(f"file{number}") for number in range(50)]
+    for member in members:
+        member.uid = 4242
+    outcome = await restored(target, *[(member, b"x") for member in members])
     assert len(outcome.report.issues) == 1
     assert outcome.report.counts == {IssueKind.NOTE: 50}
     assert outcome.report.exit_code == 0
@@ -165,3 +168,39 @@ async def test_a_path_longer_than_the_system_takes_at_once_comes_back(tmp_path: 
     outcome = await restored(target, (info(path), b"deep"))
     assert outcome.report.exit_code == 0
     assert outcome.report.files == 1
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root gives files to others")
+async def test_modes_and_groups_are_the_archives_whatever_the_directory_passes_on(target: Path) -> None:
+    target.mkdir()
+    os.chown(target, 0, 4242)
+    target.chmod(0o2775)
+    try:
+        os.setxattr(target, DEFAULT, acl((USER_OBJ, 7), (GROUP_OBJ, 0), (OTHER, 0)))
+    except OSError:
+        pytest.skip("no ACLs on this file system")
+    members: list[tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]] = [
+        (info("file"), b"1"),
+        info("dir", tarfile.DIRTYPE, mode=0o755),
+        (info("dir/large", mode=0o640), b"2" * 2_000_000),
+    ]
+    outcome = await restored(target, *members, overwrite=Overwrite.ALWAYS)
+    assert outcome.report.exit_code == 0
+    for name, mode in (("file", 0o644), ("dir", 0o755), ("dir/large", 0o640)):
+        status = (target / name).stat()
+        assert (stat.S_IMODE(status.st_mode), status.st_gid) == (mode, 0)
+        assert os.listxattr(target / name) == []
+
+
+async def test_times_that_the_file_system_does_not_hold_are_said(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_time = os.utime
+
+    def clamped(path: Any, *, ns: tuple[int, int], **options: Any) -> None:
+        set_time(path, ns=(max(ns[0], 0), max(ns[1], 0)), **options)
+
+    monkeypatch.setattr(os, "utime", clamped)
+    old = info("old")
+    old.mtime = -5_000_000_000
+    outcome = await restore_from(store_of(tar_gz((old, b"1"), format=tarfile.PAX_FORMAT)), target)
+    assert outcome.report.counts == {IssueKind.ATTRIBUTE: 1}
+    assert outcome.report.exit_code == 3

@@ -125,15 +125,20 @@ class _Chooser:
             else:
                 first[member.link] = member.path
                 found.offsets.discard(member.offset)
+        there = set()
         for number, member in self._members() if first else ():
             if member.path not in first:
                 continue
             if member.type == PIECE:
-                self._pieces[number] = member
+                self._pieces[number] = member._replace(path=first[member.path])
             else:
                 found = self._found.setdefault(number, _Found())
                 found.offsets.add(member.offset)
                 found.paths[member.offset] = first[member.path]
+                there.add(member.path)
+        for number, member in self._links:
+            if member.link in first.keys() - there:
+                self._found[number].offsets.add(member.offset)  # to be told of as a link to nothing
 
     def _job(self, number: int) -> Job:
         segment = self._segments[number]

@@ -13,7 +13,7 @@ from async_backup.archive.unpack import DamagedSegment
 from async_backup.errors import BackupError, DamagedArchive, RemoteTruncated, RestoreError
 from async_backup.tasks import task_group
 from async_backup.unpack.extents import extents_of
-from async_backup.unpack.rules import Issue, IssueKind
+from async_backup.unpack.rules import Issue, IssueKind, Refused, safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from async_backup.unpackers import Unpackers
 
 _NAMED = 3
+_ORPHAN = "the file that its data belongs to does not begin before it"
 
 
 class _Outcome(NamedTuple):
@@ -39,14 +40,22 @@ class _Outcome(NamedTuple):
     unpacked: Unpacked | None = None
     issues: tuple[Issue, ...] = ()
     damage: str = ""
+    written: int = 0
+    """Bytes of payload of the large file under way."""
+    is_orphan: bool = False
+    """Whether the file that a piece belongs to is not there."""
 
 
 class _Step:
-    """A segment on its way; one that holds a piece knows the segment in which the file of the piece begins."""
+    """A segment on its way; one that holds a piece knows the segment in which the file of the piece begins.
 
-    def __init__(self, job: Job, header: _Step | None) -> None:
+    `start` is where in the file's payload the piece has to begin: where the one before it ends.
+    """
+
+    def __init__(self, job: Job, header: _Step | None, start: int) -> None:
         self.job = job
         self.header = header
+        self.start = start
         self.ended: _Outcome | None = None
         self._done = Event()
 
@@ -80,6 +89,13 @@ class IndexedRestore:
         self._under_way: deque[_Step] = deque()
         self._open: OpenFile | None = None
         self._is_whole = True
+        self._has_hole = False
+        self._written = 0
+        self._absent: set[int] = set()
+
+    def is_lost(self, path: bytes) -> bool:
+        """Whether the member with that safe path is not there as the archive has it."""
+        return hash(path) in self._absent
 
     async def run(self, jobs: Sequence[Job]) -> None:
         """Restore all; without `salvage` the first damage ends it. However it ends, what is there is accounted for.
@@ -100,11 +116,11 @@ class IndexedRestore:
                 await self._wind_up()
 
     async def _begin_all(self, jobs: Sequence[Job], send: MemoryObjectSendStream[None], tasks: TaskGroup) -> None:
-        header = None
+        header, start = None, 0
         async with send:
             for job in jobs:
-                step = _Step(job, header if job.piece else None)
-                header = header if job.piece else step
+                step = _Step(job, header if job.piece else None, start)
+                header, start = (header, start + job.piece.size) if job.piece else (step, 0)
                 slot = await self._unpackers.slots.acquire()
                 self._under_way.append(step)
                 tasks.start_soon(self._perform, step, slot)
@@ -137,10 +153,13 @@ class IndexedRestore:
         if piece is None:
             return _Outcome(await self._unpackers.members(slot, segment, step.job.wanted))
         file = await step.header.opened_file() if step.header else None
-        if file is None:
-            return _Outcome()
+        if file is None or file.member.path != piece.path:
+            return _Outcome(is_orphan=True)
+        if piece.offset != step.start or step.start + piece.size > file.member.size:
+            raise DamagedSegment("the index tells of another place in its file")
         extents = extents_of(file.member, piece.offset, piece.size)
-        return _Outcome(issues=tuple(await self._unpackers.piece(slot, segment, file, extents)))
+        issues = await self._unpackers.piece(slot, segment, file, extents)
+        return _Outcome(issues=tuple(issues), written=piece.size)
 
     async def _take(self, step: _Step, outcome: _Outcome) -> None:
         """Note what became of the first segment under way."""
@@ -149,24 +168,36 @@ class IndexedRestore:
             await self._end_file(is_kept=True)
         if outcome.unpacked is not None:
             self._note(outcome.unpacked)
+        if outcome.is_orphan and step.job.piece and not self.is_lost(_safe(step.job.piece.path)):
+            self._note_damage(step.job, _ORPHAN)
         if outcome.damage:
             self._note_damage(step.job, outcome.damage)
         self._is_whole = self._is_whole and not outcome.issues
-        self._progress.note(list(outcome.issues))
+        self._written += outcome.written
+        self._tell(outcome.issues)
         self._progress.advance(step.job.segment.length)
 
     def _note(self, unpacked: Unpacked) -> None:
         self._progress.files += unpacked.files
         self._progress.raw_size += unpacked.size
-        self._progress.note(unpacked.issues)
+        self._tell(unpacked.issues)
+        self._open, self._written = unpacked.opened, 0
         self._late.add(unpacked.late)
-        self._open = unpacked.opened
+        if unpacked.no_room:
+            raise RestoreError(f"it cannot be written: {unpacked.no_room}")
+
+    def _tell(self, issues: Sequence[Issue]) -> None:
+        self._absent |= {hash(_safe(issue.path)) for issue in issues if issue.kind.is_absent}
+        self._progress.note(issues)
 
     async def _end_file(self, *, is_kept: bool) -> None:
         """The large file under way has all its pieces, or never will."""
         file, self._open = self._open, None
         if file is not None:
-            is_kept, self._is_whole = is_kept and self._is_whole, True
+            missing = file.member.size - self._written
+            if is_kept and self._is_whole and missing and not self._has_hole:
+                self._tell([Issue(file.member.path, IssueKind.INCOMPLETE, f"the index lacks {missing} bytes of it")])
+            is_kept, self._is_whole, self._has_hole = is_kept and self._is_whole, True, False
             self._note(await self._unpackers.finish(file, is_kept=is_kept))
 
     def _note_damage(self, job: Job, damage: str) -> None:
@@ -178,15 +209,24 @@ class IndexedRestore:
                 f"{self._archive.name} is damaged in the segment at byte {job.segment.offset}: {damage}; "
                 f"it holds {names or 'no members'}{more}. --salvage restores all the rest"
             )
-        self._progress.note(issues)
+        self._tell(issues)
+        self._has_hole = self._has_hole or job.piece is not None
 
 
 def _lost(job: Job, damage: str) -> list[Issue]:
     """The members that a damaged segment costs."""
     if job.piece is not None:
         where = f"{job.piece.size} bytes of it are zeros: its segment at byte {job.segment.offset} is damaged"
-        return [Issue(job.piece.path, IssueKind.DAMAGED, f"{where} ({damage})")]
+        return [Issue(job.piece.path, IssueKind.INCOMPLETE, f"{where} ({damage})")]
     wanted = job.wanted.offsets if job.wanted else None
     reason = f"lost: the segment at byte {job.segment.offset} is damaged ({damage})"
     members = [member for member in job.segment.listing() if wanted is None or member.offset in wanted]
     return [Issue(member.path, IssueKind.DAMAGED, reason) for member in members]
+
+
+def _safe(path: bytes) -> bytes:
+    """The path as links refer to it."""
+    try:
+        return safe_path(path)
+    except Refused:
+        return path

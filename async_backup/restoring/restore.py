@@ -26,15 +26,17 @@ from async_backup.tasks import task_group
 from async_backup.unpack.late import LateSpool
 from async_backup.unpack.members import Unpacker
 from async_backup.unpack.rules import Overwrite, UnpackRules
+from async_backup.unpack.segment import unpacked_by
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from async_backup.archived import IndexedArchive
     from async_backup.remote.base import RemoteReader, RemoteStore
     from async_backup.restoring.model import RestoreListener, RestoreReport, RestoreSettings
-    from async_backup.unpack.rules import Issue
+    from async_backup.unpack.segment import Unpacked
     from async_backup.unpackers import Unpackers
 
 
@@ -74,6 +76,7 @@ class Restore:
         self._progress = Progress(listener)
         self._path = settings.archive
         self._has_begun = False
+        self._is_lost: Callable[[bytes], bool] = _is_there
         self._error: BackupError | None = None
 
     def report(self, seconds: float, *, interrupted: bool = False) -> RestoreReport:
@@ -129,18 +132,23 @@ class Restore:
         if rules.overwrite is Overwrite.NEVER:
             await to_thread.run_sync(lambda: check_free(settings.target, wanted_members(jobs)))
         size = sum(job.segment.length for job in jobs)
-        longest = max((job.segment.length for job in jobs), default=0)
-        processes, channels = min(limits.processes, len(jobs)), min(limits.connections * limits.channels, len(jobs))
-        async with self._open_unpackers(processes, channels, max(longest, 1), rules) as unpackers:
+        longest = max((job.segment.length for job in jobs), default=1)
+        number = max(len(jobs), 1)
+        processes, channels = min(limits.processes, number), min(limits.connections * limits.channels, number)
+        async with self._open_unpackers(processes, channels, longest, rules) as unpackers:
             self._begin(RestoreStarted(self._path, archive.reader.size, archive.footer.members, size))
-            await IndexedRestore(archive, unpackers, self._progress, late, salvage=settings.salvage).run(jobs)
+            restoring = IndexedRestore(archive, unpackers, self._progress, late, salvage=settings.salvage)
+            self._is_lost = restoring.is_lost
+            await restoring.run(jobs)
 
     async def _unpack_stream(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool, reason: str) -> None:
         await to_thread.run_sync(prepare, self._settings.target)
         if rules.overwrite is Overwrite.NEVER:
             await to_thread.run_sync(check_empty, self._settings.target)
         self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
-        await StreamedRestore(reader, rules, self._progress, late).run(self._settings.paths)
+        restoring = StreamedRestore(reader, rules, self._progress, late)
+        self._is_lost = restoring.is_lost
+        await restoring.run(self._settings.paths)
 
     def _begin(self, event: RestoreStarted) -> None:
         self._has_begun = True
@@ -151,15 +159,25 @@ class Restore:
 
         def finish() -> None:
             with Unpacker(rules) as unpacker:
-                late.finish(unpacker)
-                issues.extend(unpacker.take_issues())
+                try:
+                    late.finish(unpacker, self._is_lost)
+                finally:
+                    done.append(unpacked_by(unpacker))
 
-        issues: list[Issue] = []
+        done: list[Unpacked] = []
         try:
             await to_thread.run_sync(finish)
         except OSError as error:
             raise RestoreError(f"links and directories cannot be finished: {error.strerror or error}") from error
-        self._progress.note(issues)
+        finally:
+            for unpacked in done:
+                self._progress.files += unpacked.files
+                self._progress.note(unpacked.issues)
+
+
+def _is_there(path: bytes) -> bool:
+    del path
+    return False
 
 
 def _rules(settings: RestoreSettings) -> UnpackRules:

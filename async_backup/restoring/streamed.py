@@ -33,6 +33,11 @@ class StreamedRestore:
         self._rules = rules
         self._progress = progress
         self._late = late
+        self._made: set[int] = set()
+
+    def is_lost(self, path: bytes) -> bool:
+        """Whether nothing was restored at that safe path."""
+        return hash(path) not in self._made
 
     async def run(self, paths: Sequence[bytes]) -> None:
         """Restore `paths` and all that is below them, or everything.
@@ -41,14 +46,14 @@ class StreamedRestore:
         there is no room or a path is not in the archive, RemoteError.
         """
         async with read_ahead(self._reader, self._progress.advance) as stream:
-            error = await to_thread.run_sync(self._unpack, stream, frozenset(paths))
+            error = await to_thread.run_sync(self._unpack, stream, frozenset(map(_plain, paths)))
         if error:  # not sooner: where the server has gone, leaving the block says so
             raise error
 
     def _unpack(self, raw: io.RawIOBase, paths: frozenset[bytes]) -> BackupError | None:
         """What ended it early, or what was missing."""
         missing = set(paths)
-        with Unpacker(self._rules, owns_all=True) as unpacker:
+        with Unpacker(self._rules, self._made) as unpacker:
             stream = TarGzStream(raw)
             try:
                 for _ in stream.restore(unpacker, _Filter(paths, missing)):
@@ -78,6 +83,11 @@ def _suspect(path: bytes) -> Issue:
     )
 
 
+def _plain(path: bytes) -> bytes:
+    """The path as a person means it: `./a//b/` is `a/b`."""
+    return b"/".join(name for name in path.split(b"/") if name not in {b"", b"."})
+
+
 class _Filter:
     """Says of a path whether it is wanted, and strikes from `missing` what was found."""
 
@@ -88,7 +98,7 @@ class _Filter:
     def __call__(self, path: bytes) -> bool:
         if not self._paths:
             return True
-        path = path.removeprefix(b"./")
+        path = _plain(path)
         while path and path not in self._paths:
             path = path.rpartition(b"/")[0]
         self._missing.discard(path)

@@ -6,7 +6,7 @@ import errno
 import grp
 import os
 import pwd
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,13 @@ SET_ID = 0o6000
 
 _CAPABILITY = b"security.capability"
 _FOR_ROOT = (b"trusted.", b"security.")
-_OUR_IDS = os.geteuid(), os.getegid()
-_IS_ROOT = _OUR_IDS[0] == 0
+_ACCESS, _DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
+_OUR_UID = os.geteuid()
+_OUR_GROUPS = {os.getegid(), *os.getgroups()}
+_IS_ROOT = _OUR_UID == 0
+_SECOND = 1_000_000_000
+_SAFE_TIMES = (1 << 31) * _SECOND
+"""Nanoseconds since 1970 that every file system holds from 0 up to here."""
 
 
 class Attributes:
@@ -42,16 +47,21 @@ class Attributes:
         self._issues.clear()
         return issues
 
-    def owner(self, member: TarMember) -> tuple[int, int] | None:
-        """Who should own it; None where it is ours already, or where only root could give it away."""
-        if not _IS_ROOT:
-            if member.uid != _OUR_IDS[0]:
-                self._note(member, "owners were not restored: only root may do that")
-            return None
-        uid, gid = member.uid, member.gid
+    def owner(self, member: TarMember, uid: int, gid: int) -> tuple[int, int] | None:
+        """Whom to give it to, for chown(2), where it belongs to `uid` and `gid` now; None where it may stay so."""
+        wanted_uid, wanted_gid = member.uid, member.gid
         if not self._rules.numeric_owner:
-            uid, gid = _user_id(member.user, uid), _group_id(member.group, gid)
-        return None if (uid, gid) == _OUR_IDS else (uid, gid)
+            wanted_uid, wanted_gid = _user_id(member.user, wanted_uid), _group_id(member.group, wanted_gid)
+        if _IS_ROOT:
+            return None if (wanted_uid, wanted_gid) == (uid, gid) else (wanted_uid, wanted_gid)
+        if wanted_uid != uid:
+            self._note(member, "owners were not restored: only root may do that")
+        if wanted_gid == gid:
+            return None
+        if wanted_gid in _OUR_GROUPS:
+            return -1, wanted_gid
+        self._note(member, "groups that we are not in were not restored: only root may do that")
+        return None
 
     def mode(self, member: TarMember) -> int:
         """The permissions that it may have: set-ID bits of files only where they were asked for."""
@@ -60,53 +70,66 @@ class Attributes:
         self._note(member, "set-user-ID and set-group-ID bits were left out; --same-permissions keeps them")
         return member.mode & ~SET_ID
 
-    def set_on(self, descriptor: int, member: TarMember, mode: int | None, owner: tuple[int, int] | None) -> None:
-        """Set everything on an open file or directory; no `mode` where it has the right one."""
-        self._set_owner_and_mode(descriptor, member, mode, owner)
-        if member.xattrs or member.acl_access or member.acl_default:
-            self._set_xattrs(b"/proc/self/fd/%d" % descriptor, member, follow=True)
+    def set_on(self, descriptor: int, member: TarMember, owner: tuple[int, int] | None, *, has_acl: bool) -> None:
+        """Set everything on an open file or directory; `has_acl` where it may have got an ACL from its directory.
+
+        Attributes come before the mode, which may take away the right to set them; ACLs come after it, of which it
+        would change the mask.
+        """
+        path = b"/proc/self/fd/%d" % descriptor
+        if owner is not None:
+            with self._noting(member, "owners"):
+                os.fchown(descriptor, *owner)
+        if member.xattrs:
+            self._set_xattrs(path, member, follow=True)
+        if has_acl:
+            _remove_acls(path)
+        with self._noting(member, "modes"):
+            os.fchmod(descriptor, self.mode(member))
+        if member.acl_access or member.acl_default:
+            self._set_acls(path, member, follow=True)
+        self._set_time(descriptor, member)
+
+    def _set_time(self, descriptor: int, member: TarMember) -> None:
         try:
             os.utime(descriptor, ns=(member.mtime_ns, member.mtime_ns))
         except (OSError, OverflowError) as error:
             self._fail(member, "modification times", error)
+            return
+        if not 0 <= member.mtime_ns < _SAFE_TIMES and os.fstat(descriptor).st_mtime_ns // _SECOND != (
+            member.mtime_ns // _SECOND
+        ):
+            self._count(member, IssueKind.ATTRIBUTE, "modification times are beyond what the file system holds")
 
-    def _set_owner_and_mode(
-        self, descriptor: int, member: TarMember, mode: int | None, owner: tuple[int, int] | None
-    ) -> None:
-        if owner is not None:
-            with self._noting(member, "owners"):
-                os.fchown(descriptor, *owner)
-        if mode is not None:
-            with self._noting(member, "modes"):
-                os.fchmod(descriptor, mode)
-
-    def set_at(self, name: bytes, directory: int, member: TarMember) -> None:
-        """Set everything on what cannot be opened: a symbolic link, a FIFO, a device."""
-        owner = self.owner(member)
+    def set_at(self, name: bytes, directory: int, member: TarMember, gid: int) -> None:
+        """Set everything on what cannot be opened (a symbolic link, a FIFO, a device) and belongs to our user."""
+        owner = self.owner(member, _OUR_UID, gid)
         if owner is not None:
             with self._noting(member, "owners"):
                 os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
         if member.type != SYMLINK:
             with self._noting(member, "modes"):
                 _change_mode(name, directory, self.mode(member))
-        if member.xattrs or member.acl_access:
-            self._set_xattrs(b"/proc/self/fd/%d/%b" % (directory, name), member, follow=False)
+        path = b"/proc/self/fd/%d/%b" % (directory, name)
+        self._set_xattrs(path, member, follow=False)
+        if member.acl_access and member.type != SYMLINK:
+            self._set_acls(path, member, follow=False)
         with self._noting(member, "modification times"):
             os.utime(name, ns=(member.mtime_ns, member.mtime_ns), dir_fd=directory, follow_symlinks=False)
 
-    def _set_xattrs(self, path: bytes, member: TarMember, *, follow: bool) -> None:
-        if not self._rules.xattrs:
-            return
-        for text, name in ((member.acl_access, b"access"), (member.acl_default, b"default")):
-            if text and member.type != SYMLINK:
+    def _set_acls(self, path: bytes, member: TarMember, *, follow: bool) -> None:
+        for text, name in ((member.acl_access, _ACCESS), (member.acl_default, _DEFAULT)):
+            if text and self._rules.xattrs:
                 with self._noting(member, "ACLs"):
-                    os.setxattr(path, b"system.posix_acl_" + name, acl.from_text(text), follow_symlinks=follow)
-        for key, value in member.xattrs:
+                    os.setxattr(path, name, acl.from_text(text), follow_symlinks=follow)
+
+    def _set_xattrs(self, path: bytes, member: TarMember, *, follow: bool) -> None:
+        for key, value in member.xattrs if self._rules.xattrs else ():
             if key == _CAPABILITY and not self._rules.same_permissions:
                 self._note(member, "file capabilities were left out; --same-permissions keeps them")
             elif key.startswith(_FOR_ROOT) and not _IS_ROOT:
                 self._note(member, "some extended attributes were not restored: only root may do that")
-            else:
+            elif not (key in {_ACCESS, _DEFAULT} and (member.acl_access or member.acl_default)):
                 with self._noting(member, "extended attributes"):
                     os.setxattr(path, key, value, follow_symlinks=follow)
 
@@ -130,6 +153,22 @@ class Attributes:
     def _count(self, member: TarMember, kind: IssueKind, reason: str) -> None:
         issue = Issue(member.path, kind, reason)
         self._issues[kind, reason] = issue.again(self._issues.get((kind, reason)))
+
+
+def has_default_acl(directory: int) -> bool:
+    """Whether what is made in an open directory gets an ACL from it."""
+    if not hasattr(os, "getxattr"):
+        return False
+    try:
+        return bool(os.getxattr(directory, _DEFAULT))
+    except OSError:
+        return False
+
+
+def _remove_acls(path: bytes) -> None:
+    for name in (_ACCESS, _DEFAULT):
+        with suppress(OSError):  # it has none
+            os.removexattr(path, name)
 
 
 def _change_mode(name: bytes, directory: int, mode: int) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from async_backup.archive.descent import Descent
+from async_backup.unpack.attributes import has_default_acl
 from async_backup.unpack.rules import IssueKind, Overwrite, Refused
 
 if TYPE_CHECKING:
@@ -21,19 +22,38 @@ if TYPE_CHECKING:
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NAME_LIMIT = 255
+UNFINISHED = stat.S_ISVTX | stat.S_IWUSR
+"""The mode of a file until it is whole: no other one has it, and the next restore knows what a killed one left."""
+
 _NOT_A_DIRECTORY = {errno.ENOTDIR, errno.ELOOP}
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file"}
 
 
 class Disk:
-    """Makes things below `root`. Paths are safe ones, below it; every method raises Refused or OSError."""
+    """Makes things below `root`. Paths are safe ones, below it; every method raises Refused or OSError.
 
-    def __init__(self, root: bytes, overwrite: Overwrite) -> None:
+    `is_ours` says of a path whether what stands there was put there by this restore, and may go.
+    """
+
+    def __init__(self, root: bytes, overwrite: Overwrite, token: str, is_ours: Callable[[bytes], bool]) -> None:
         self._descent = Descent(root)
         self._overwrite = overwrite
+        self._token = token.encode()
+        self._replaces_leftovers = False
+        self._is_ours = is_ours
+        self.gid = 0
+        """The group that new files get in the directory entered last."""
+        self.has_default_acl = False
+        """Whether they get an ACL from it."""
         self._entered: tuple[bytes, int] | None = None
         self.made: list[bytes] = []
         """Directories that were made, mode 0700, because something had to be put into them."""
+
+    def replace_leftovers(self) -> None:
+        """Take temporary files, and what is in the way where nothing should be, for those of a process that died."""
+        self._replaces_leftovers = True
+        if self._overwrite is Overwrite.NEVER:
+            self._overwrite = Overwrite.ALWAYS
 
     def close(self) -> None:
         self._descent.__exit__(None, None, None)
@@ -55,6 +75,9 @@ class Disk:
         """The descriptor of the directory `path`, valid until the next call."""
         self._entered = None
         descriptor = self._descent.enter(path)
+        status = os.fstat(descriptor)
+        self.gid = status.st_gid if status.st_mode & stat.S_ISGID else os.getegid()
+        self.has_default_acl = has_default_acl(descriptor)
         self._entered = path, descriptor
         return descriptor
 
@@ -89,21 +112,33 @@ class Disk:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
                 return False
-            self._check_replaceable(status, mtime_ns)
+            self._check_replaceable(path, status, mtime_ns)
             os.unlink(name, dir_fd=directory)
             os.mkdir(name, 0o700, dir_fd=directory)
             self._entered = None
         return True
 
-    def create(self, path: bytes, mode: int, mtime_ns: int) -> tuple[int, bytes]:
-        """A new, empty file, and its path: another than `path` where `rename` has to put it in place of an old one."""
+    def create(self, path: bytes, mtime_ns: int) -> tuple[int, bytes]:
+        """A new, unfinished file, and its path: another than `path` where `rename` has to replace an old one by it."""
         directory = self.above(path)
         try:
-            return os.open(name_of(path), _CREATE, mode, dir_fd=directory), path
+            return os.open(name_of(path), _CREATE, UNFINISHED, dir_fd=directory), path
         except FileExistsError:
             self._check_taken(path, directory, mtime_ns)
-        temporary = temporary_path(path)
-        return os.open(name_of(temporary), _CREATE, mode, dir_fd=directory), temporary
+        return self.create_temporary(path)
+
+    def create_temporary(self, path: bytes) -> tuple[int, bytes]:
+        """A new, unfinished file beside `path`, and its path."""
+        temporary = self._temporary_path(path)
+        if self._replaces_leftovers:
+            self.remove(temporary)
+        return os.open(name_of(temporary), _CREATE, UNFINISHED, dir_fd=self.above(path)), temporary
+
+    def _temporary_path(self, path: bytes) -> bytes:
+        """A path beside `path`, whose name tells what it is and whose."""
+        parent, slash, name = path.rpartition(b"/")
+        ending = b".restore-%b-%08x" % (self._token, crc32(name))  # long names may begin alike
+        return parent + slash + b"." + name[: _NAME_LIMIT - 1 - len(ending)] + ending
 
     def make(self, path: bytes, mtime_ns: int, action: Callable[[bytes, int], None]) -> None:
         """Have `action` make `name` in `directory`, in place of what may stand there."""
@@ -113,7 +148,7 @@ class Disk:
             return
         except FileExistsError:
             self._check_taken(path, directory, mtime_ns)
-        temporary = temporary_path(path)
+        temporary = self._temporary_path(path)
         action(name_of(temporary), directory)
         self.rename(temporary, path)
 
@@ -167,23 +202,19 @@ class Disk:
         status = os.stat(name_of(path), dir_fd=directory, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             raise Refused("a directory stands in its place", IssueKind.IN_THE_WAY)
-        self._check_replaceable(status, mtime_ns)
+        self._check_replaceable(path, status, mtime_ns)
 
-    def _check_replaceable(self, status: os.stat_result, mtime_ns: int) -> None:
+    def _check_replaceable(self, path: bytes, status: os.stat_result, mtime_ns: int) -> None:
+        if self._is_ours(path):
+            return
         if self._overwrite is Overwrite.NEVER:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
             raise Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
-        if self._overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns:
-            raise Refused("files that were there and are not older were kept", IssueKind.NOTE)
+        is_unfinished = stat.S_IMODE(status.st_mode) & ~stat.S_IWUSR == UNFINISHED & ~stat.S_IWUSR
+        if self._overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns and not is_unfinished:
+            raise Refused("one that is not older is there, and was kept", IssueKind.KEPT)
 
 
 def name_of(path: bytes) -> bytes:
     """The last component of a path."""
     return path.rpartition(b"/")[2]
-
-
-def temporary_path(path: bytes) -> bytes:
-    """A new path beside `path`, whose name tells what it is."""
-    parent, slash, name = path.rpartition(b"/")
-    ending = b".restore-" + secrets.token_hex(4).encode()
-    return parent + slash + b"." + name[: _NAME_LIMIT - 1 - len(ending)] + ending

@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
     from async_backup.unpack.members import Late, Unpacker
@@ -31,11 +31,12 @@ class LateSpool:
     def add(self, batch: Sequence[Late]) -> None:
         """Keep a batch; raises OSError where there is no room for it."""
         if batch:
-            self._offsets.append(self._file.tell())
-            pickle.dump(list(batch), self._file, pickle.HIGHEST_PROTOCOL)
+            offset = self._file.tell()
+            self._file.write(pickle.dumps(list(batch), pickle.HIGHEST_PROTOCOL))
+            self._offsets.append(offset)  # not sooner: a batch that was cut off is none
 
-    def finish(self, unpacker: Unpacker) -> None:
-        """Do it all: links as soon as their targets are there, then directories from the last to the first.
+    def finish(self, unpacker: Unpacker, is_lost: Callable[[bytes], bool]) -> None:
+        """Do it all: links, then directories from the last to the first; `is_lost` says that a target is not there.
 
         A directory may take the right to write into it away from its owner, so what is in it comes first.
         """
@@ -43,7 +44,9 @@ class LateSpool:
         for late in self._all(self._offsets):
             if late.member is None:
                 made.add(late.path)
-            if late.member is None or late.target:
+            if late.target and is_lost(late.target):
+                unpacker.lose_link(late)
+            elif late.member is None or late.target:
                 unpacker.finish(late)
         for late in self._all(reversed(self._offsets), step=-1):
             if late.member is not None and not late.target:

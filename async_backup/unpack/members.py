@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
 from async_backup.unpack.attributes import Attributes
-from async_backup.unpack.disk import Disk, temporary_path
+from async_backup.unpack.disk import Disk
 from async_backup.unpack.rules import Issue, IssueKind, Overwrite, Refused, check, safe_path
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from async_backup.archive.tar import TarMember
     from async_backup.unpack.rules import UnpackRules
 
-_PRIVATE = 0o600
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_OUR_UID = os.geteuid()
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """What ends a restore: all that follows would fail alike."""
 
 _NODES = {FIFO: 0o010000, CHARACTER: 0o020000, BLOCK: 0o060000}
@@ -50,24 +50,33 @@ class Late(NamedTuple):
 class Unpacker:
     """Restores members below the root of `rules`; raises OSError only where the disk is full or read-only.
 
-    `owns_all` says that what stands there was put there by this restore, so that it may be replaced: an archive
-    may hold a path twice, and the later one counts.
+    `made` is filled with the hashes of the paths that this unpacker restores, if it is given: an archive that was not
+    made by us may hold a path twice, so that the later one replaces what the earlier one made; and links in it are
+    made in their turn. Several unpackers at one archive know nothing of each other's paths.
     """
 
-    def __init__(self, rules: UnpackRules, *, owns_all: bool = False) -> None:
+    def __init__(self, rules: UnpackRules, made: set[int] | None = None) -> None:
         self._rules = rules
-        self._disk = Disk(rules.root, Overwrite.ALWAYS if owns_all else rules.overwrite)
+        self._made = made
+        self._disk = Disk(rules.root, rules.overwrite, rules.token, self._has_made)
         self._attributes = Attributes(rules)
         self._issues: list[Issue] = []
         self._late: list[Late] = []
         self._files = 0
         self._size = 0
 
+    def _has_made(self, path: bytes) -> bool:
+        return self._made is not None and hash(path) in self._made
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._disk.close()
+
+    def replace_leftovers(self) -> None:
+        """From now on what stands in the way where nothing should may be replaced: a process died that made it."""
+        self._disk.replace_leftovers()
 
     def take_counts(self) -> tuple[int, int]:
         """Members restored since the last call, with those that wait for the end, and their bytes."""
@@ -89,13 +98,13 @@ class Unpacker:
     def put(self, member: TarMember, data: bytes = b"") -> None:
         """Restore one member whose payload is `data`."""
         try:
-            self._put(member, data)
-            self._files += 1
+            self._files += self._put(member, data)
             self._size += len(data)
         except (Refused, OSError) as error:  # not `_noting`, which costs a tenth of a small file
             self._note(member.path, error)
 
-    def _put(self, member: TarMember, data: bytes) -> None:
+    def _put(self, member: TarMember, data: bytes) -> bool:
+        """Whether it is there now; a hard link may have to wait."""
         path = self._checked(member)
         if member.type == REGULAR:
             self._put_file(member, path, data)
@@ -103,9 +112,25 @@ class Unpacker:
             is_new = bool(path) and self._disk.make_directory(path, member.mtime_ns)
             self._late.append(Late(path, member, is_new=is_new))
         elif member.type == HARD_LINK:
-            self._late.append(Late(path, member, safe_path(member.link)))
+            return self._put_link(member, path, safe_path(member.link))
         else:
             self._put_special(member, path)
+        self._note_made(path)
+        return True
+
+    def _put_link(self, member: TarMember, path: bytes, target: bytes) -> bool:
+        if not target:
+            raise Refused("a hard link to nothing")
+        if not self._has_made(target):
+            self._late.append(Late(path, member, target))
+            return False
+        self._disk.link(target, path, member.mtime_ns)
+        self._note_made(path)
+        return True
+
+    def _note_made(self, path: bytes) -> None:
+        if self._made is not None:
+            self._made.add(hash(path))
 
     def _checked(self, member: TarMember) -> bytes:
         path = safe_path(member.path)
@@ -115,13 +140,11 @@ class Unpacker:
         return path
 
     def _put_file(self, member: TarMember, path: bytes, data: bytes) -> None:
-        owner, mode = self._attributes.owner(member), self._attributes.mode(member)
-        # A mode given at once saves a call for each file; with another owner it would let in the wrong ones.
-        is_at_once = owner is None and not mode & (self._rules.umask | ~0o777)
-        descriptor, place = self._disk.create(path, mode if is_at_once else _PRIVATE, member.mtime_ns)
+        descriptor, place = self._disk.create(path, member.mtime_ns)
         try:
             _write_parts(descriptor, member, data)
-            self._attributes.set_on(descriptor, member, None if is_at_once else mode, owner)
+            owner = self._attributes.owner(member, _OUR_UID, self._disk.gid)
+            self._attributes.set_on(descriptor, member, owner, has_acl=self._disk.has_default_acl)
         except OSError:
             self._disk.remove(place)
             raise
@@ -136,7 +159,7 @@ class Unpacker:
                 os.symlink(member.link, name, dir_fd=directory)
             else:
                 os.mknod(name, _NODES[member.type] | member.mode & 0o777, member.rdev, dir_fd=directory)
-            self._attributes.set_at(name, directory, member)
+            self._attributes.set_at(name, directory, member, self._disk.gid)
 
         self._disk.make(path, member.mtime_ns, make)
 
@@ -146,7 +169,7 @@ class Unpacker:
         with self._noting(member.path):
             path = self._checked(member)
             self._disk.check_free(path, member.mtime_ns)
-            descriptor, place = self._disk.create(temporary_path(path), _PRIVATE, member.mtime_ns)
+            descriptor, place = self._disk.create_temporary(path)
             opened = OpenFile(member, place, path)
             with _closing(descriptor):
                 os.ftruncate(descriptor, member.sparse.real_size if member.sparse else member.size)
@@ -161,12 +184,17 @@ class Unpacker:
         return len(self._issues) == before
 
     def finish_file(self, file: OpenFile) -> None:
-        """Give a large file its metadata and its name."""
+        """Give a large file its metadata and its name; it is gone where that fails."""
         with self._noting(file.member.path):
-            with self._disk.opened(file.temporary) as descriptor:
-                self._set_on(descriptor, file.member)
-            self._disk.check_free(file.path, file.member.mtime_ns)
+            try:
+                with self._disk.opened(file.temporary) as descriptor:
+                    self._set_on(descriptor, file.member)
+                self._disk.check_free(file.path, file.member.mtime_ns)
+            except BaseException:
+                self._disk.remove(file.temporary)
+                raise
             self._disk.rename(file.temporary, file.path)
+            self._note_made(file.path)
             self._files += 1
             self._size += file.member.size
 
@@ -180,13 +208,21 @@ class Unpacker:
         with self._noting(late.path):
             if late.target and late.member:
                 self._disk.link(late.target, late.path, late.member.mtime_ns)
+                self._files += 1
             elif late.member is None:
                 os.fchmod(self._disk.directory(late.path), 0o777 & ~self._rules.umask)
             elif late.is_new or self._rules.overwrite is not Overwrite.NEVER:
                 self._set_on(self._disk.directory(late.path), late.member)
 
+    def lose_link(self, late: Late) -> None:
+        """Say of a hard link that the file it is a link to is not there."""
+        reason = "it is a link to a file that was not restored; name its path alone to get it"
+        self._issues.append(Issue(late.path, IssueKind.FAILED, reason))
+
     def _set_on(self, descriptor: int, member: TarMember) -> None:
-        self._attributes.set_on(descriptor, member, self._attributes.mode(member), self._attributes.owner(member))
+        status = os.fstat(descriptor)
+        owner = self._attributes.owner(member, status.st_uid, status.st_gid)
+        self._attributes.set_on(descriptor, member, owner, has_acl=not member.acl_default)
 
     @contextmanager
     def _noting(self, path: bytes) -> Iterator[None]:
@@ -198,7 +234,7 @@ class Unpacker:
     def _note(self, path: bytes, error: Refused | OSError) -> None:
         if isinstance(error, Refused):
             self._issues.append(Issue(path, error.kind, str(error)))
-        elif error.errno in _NO_ROOM:
+        elif error.errno in NO_ROOM:
             raise error
         else:
             self._issues.append(Issue(path, IssueKind.FAILED, error.strerror or str(error)))

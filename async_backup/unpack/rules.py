@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,7 +33,9 @@ class UnpackRules:
     numeric_owner: bool = False
     xattrs: bool = True
     umask: int = 0o022
-    """What the processes that restore take away from the mode of new files, and we from directories without one."""
+    """What is taken away from the mode of directories that the archive does not hold."""
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    """What temporary names of this restore end with."""
 
 
 class IssueKind(StrEnum):
@@ -46,10 +49,14 @@ class IssueKind(StrEnum):
     """The system did not let us write it."""
     DAMAGED = "damaged"
     """Its bytes in the archive are not those that were stored."""
+    INCOMPLETE = "incomplete"
+    """It is there, but not all of its bytes could be had."""
     ATTRIBUTE = "attribute"
     """It is there, but something of its metadata could not be set."""
+    KEPT = "kept"
+    """A file that is not older was there already, and stays."""
     NOTE = "note"
-    """Left as it is on purpose: the owner where we are not root, a set-user-ID bit, a newer file."""
+    """Left as it is on purpose: the owner where we are not root, a set-user-ID bit."""
 
     @property
     def is_common(self) -> bool:
@@ -59,7 +66,12 @@ class IssueKind(StrEnum):
     @property
     def is_loss(self) -> bool:
         """Whether something that was asked for is missing."""
-        return self is not IssueKind.NOTE
+        return self not in {IssueKind.NOTE, IssueKind.KEPT}
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the member is not there at all, or not as the archive has it."""
+        return not self.is_common and self is not IssueKind.INCOMPLETE
 
 
 class Issue(NamedTuple):

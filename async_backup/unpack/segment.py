@@ -37,19 +37,23 @@ class Wanted:
 
 
 class Unpacked(NamedTuple):
-    """What became of a segment: members restored and their bytes, what needs a word, what waits, what goes on."""
+    """What became of a segment: members restored and their bytes, what needs a word, what waits, what goes on.
+
+    `no_room` says why nothing more can be written.
+    """
 
     files: int
     size: int
     issues: list[Issue]
     late: list[Late]
     opened: OpenFile | None
+    no_room: str = ""
 
 
 def unpack_members(unpacker: Unpacker, raw: bytes, wanted: Wanted | None) -> Unpacked:
     """Restore the members of a segment; all of them without `wanted`. Raises DamagedSegment where it is no tar."""
     reader = TarReader(Buffer(raw))
-    opened = None
+    opened, no_room = None, ""
     try:
         while (found := reader.next()) is not None:
             member = found if wanted is None else wanted.applied(found)
@@ -61,10 +65,12 @@ def unpack_members(unpacker: Unpacker, raw: bytes, wanted: Wanted | None) -> Unp
                 unpacker.put(member, reader.take(found) if found.size else b"")
     except DamagedTar as error:
         raise DamagedSegment(f"it is not a tar stream: {error}") from error
-    return unpacked_by(unpacker, opened)
+    except OSError as error:
+        no_room = error.strerror or str(error)
+    return unpacked_by(unpacker, opened, no_room)
 
 
-def unpacked_by(unpacker: Unpacker, opened: OpenFile | None = None) -> Unpacked:
+def unpacked_by(unpacker: Unpacker, opened: OpenFile | None = None, no_room: str = "") -> Unpacked:
     """What the unpacker has done since it was asked last."""
     files, size = unpacker.take_counts()
-    return Unpacked(files, size, unpacker.take_issues(), unpacker.take_late(), opened)
+    return Unpacked(files, size, unpacker.take_issues(), unpacker.take_late(), opened, no_room)
