@@ -62,7 +62,7 @@ async def _give_up_opening(stop: Event, is_running: Event, opening: CancelScope)
 
 
 async def _backup(settings: Settings, listener: Listener, stop: Event, is_running: Event) -> Report:
-    sources = resolve_sources(settings.sources)
+    sources = resolve_sources(settings.sources, settings.only)
     timestamp = settings.timestamp(datetime.now().astimezone())
     run = RunId.of_this_process()
     async with _opened(settings, run) as (store, workers):
@@ -78,7 +78,7 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
             checksum_file=settings.checksum_file,
             changed=settings.changed,
         )
-        found = scan_all(sources, timestamp, settings.selection)
+        found = scan_all(sources, timestamp, settings.selection, settings.only)
         pipeline = Pipeline(transfer, settings.limits, listener, taken)
         is_running.set()
         return await pipeline.run(found, stop, verifiers=settings.limits.connections, on_stop=workers.abort)

@@ -166,6 +166,8 @@ class Settings:
     ssh: SshSettings = field(default_factory=SshSettings)
     limits: Limits = field(default_factory=Limits)
     selection: Selection = field(default_factory=Selection)
+    only: tuple[str, ...] = ()
+    """Names of the entries to back up; all of them where none is named."""
     timestamp_format: str = DEFAULT_TIMESTAMP
     level: int = 1
     hash: str = "md5"
@@ -182,6 +184,7 @@ class Settings:
             raise SettingsError(f"{self.hash!r} is not a hash; choose {', '.join(HASHES)}")
         hashlib.new(self.hash, usedforsecurity=False)
         _check_patterns(self.selection.patterns)
+        _check_names(self.only)
         self.timestamp(datetime.now().astimezone())
 
     def timestamp(self, moment: datetime) -> str:
@@ -192,6 +195,14 @@ class Settings:
                 f"the timestamp format {self.timestamp_format!r} gives {text!r}, which cannot be part of a file name"
             )
         return text
+
+
+def _check_names(only: tuple[str, ...]) -> None:
+    for name in only:
+        if name in {"", ".", ".."} or "/" in name or "\0" in name:
+            raise SettingsError(
+                f"{name!r} is not the name of an entry; write its name in the source alone, such as etc for /etc"
+            )
 
 
 def _check_patterns(patterns: tuple[str, ...]) -> None:

@@ -48,6 +48,14 @@ class EntrySkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceEmpty:
+    """Nothing in a source is backed up: there is nothing, or all of it, `skipped` entries, is left out."""
+
+    path: bytes
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
 class EntryStarted:
     """An attempt to make and upload an archive begins; `attempt` counts from 1."""
 
@@ -123,6 +131,7 @@ Event = (
     | LeftoverRemoved
     | EntryFound
     | EntrySkipped
+    | SourceEmpty
     | EntryStarted
     | SegmentPacked
     | SegmentSent

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope, CapacityLimiter, create_memory_object_stream, to_thread
 
 from async_backup.errors import BackupError, RemoteExists, SourceError, SourceMoved
-from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, EntryStarted, Stopping
+from async_backup.events import (
+    AttemptFailed,
+    EntryEnded,
+    EntryFound,
+    EntrySkipped,
+    EntryStarted,
+    SourceEmpty,
+    Stopping,
+)
 from async_backup.model import Entry, Failed, Interrupted, Outcome, Report
 from async_backup.tasks import task_group
 
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
     from async_backup.events import Listener
     from async_backup.transfer import Transfer, Uploaded
 
-Found = Entry | EntrySkipped | SourceError
+Found = Entry | EntrySkipped | SourceEmpty | SourceError
 
 _SCANNED_AT_ONCE = 64
 
@@ -96,7 +104,7 @@ class Pipeline:
             if isinstance(item, Entry):
                 self._open[item.path] = item
                 self._listener(EntryFound(item))
-            elif isinstance(item, EntrySkipped):
+            elif isinstance(item, EntrySkipped | SourceEmpty):
                 self._listener(item)
             else:
                 self._source_errors.append(item)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from async_backup.errors import SettingsError, SourceError
-from async_backup.events import EntrySkipped
+from async_backup.events import EntrySkipped, SourceEmpty
 from async_backup.model import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from async_backup.archive.selection import Selection
@@ -29,13 +29,16 @@ class Source:
     directory: bytes
 
 
-def resolve_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+def resolve_sources(paths: Sequence[Path], only: Sequence[str] = ()) -> tuple[Source, ...]:
     """The sources and their places: several ones get a directory each, named like them.
 
-    Raises SourceError where one cannot be listed, SettingsError where two would share a directory.
+    Raises SourceError where one cannot be listed, or has none of the entries in `only` where some are named there;
+    SettingsError where two would share a directory.
     """
     for path in paths:
         _check_readable(path)
+    if only and not any(os.path.lexists(path / name) for path in paths for name in only):
+        raise _missing(only, paths)
     if len(paths) == 1:
         return (Source(paths[0], b""),)
     places: dict[bytes, Path] = {}
@@ -63,13 +66,21 @@ def _check_readable(path: Path) -> None:
         raise SourceError(f"the source {path} cannot be read: {error.strerror}") from error
 
 
-def scan(source: Source, timestamp: str, selection: Selection) -> Iterator[Entry | EntrySkipped]:
-    """The entries of a source as the system lists them, one at a time; raises SourceError."""
+def _missing(names: Sequence[str], paths: Sequence[Path]) -> SourceError:
+    called, places = " or ".join(names), " or ".join(map(str, paths))
+    return SourceError(f"there is no entry called {called} in {places}")
+
+
+def scan(
+    source: Source, timestamp: str, selection: Selection, only: Collection[bytes] = ()
+) -> Iterator[Entry | EntrySkipped]:
+    """The entries of a source as the system lists them, one at a time, or those in `only`; raises SourceError."""
     suffix = b"-" + os.fsencode(timestamp) + SUFFIX
     try:
         with os.scandir(os.fsencode(source.path)) as listing:
             for found in listing:
-                yield _entry(source, found, suffix, selection)
+                if not only or found.name in only:
+                    yield _entry(source, found, suffix, selection)
     except OSError as error:
         raise SourceError(f"the source {source.path} cannot be read to its end: {error.strerror}") from error
 
@@ -92,12 +103,41 @@ def _is_socket(found: os.DirEntry[bytes]) -> bool:
 
 
 def scan_all(
-    sources: Sequence[Source], timestamp: str, selection: Selection
-) -> Iterator[Entry | EntrySkipped | SourceError]:
-    """The entries of all sources; one that cannot be listed to its end gives its error in its place."""
+    sources: Sequence[Source], timestamp: str, selection: Selection, only: Sequence[str] = ()
+) -> Iterator[Entry | EntrySkipped | SourceEmpty | SourceError]:
+    """The entries of all sources, or those called as in `only`.
+
+    A source that cannot be listed to its end, and a name that no source has, give an error each.
+    """
+    wanted = {os.fsencode(name): name for name in only}
+    missing = dict(wanted)
     for source in sources:
-        with closing(scan(source, timestamp, selection)) as entries:  # type: ignore[type-var]
+        count = _Count()
+        with closing(scan(source, timestamp, selection, wanted)) as entries:  # type: ignore[type-var]
             try:
-                yield from entries
+                for item in entries:
+                    missing.pop(count.add(item), None)
+                    yield item
             except SourceError as error:
                 yield error
+                continue
+        if count.entries == 0 and (count.skipped or not only):
+            yield SourceEmpty(os.fsencode(source.path), count.skipped)
+    paths = [source.path for source in sources]
+    yield from (_missing([name], paths) for name in missing.values())
+
+
+class _Count:
+    """Counts what was found in a source."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.skipped = 0
+
+    def add(self, item: Entry | EntrySkipped) -> bytes:
+        """Count it; returns its name."""
+        if isinstance(item, Entry):
+            self.entries += 1
+            return item.name
+        self.skipped += 1
+        return os.path.basename(item.path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from async_backup.archive.xattrs import ARE_SUPPORTED
+from async_backup.archive_names import NameParser
 from tests.command import PROGRAM, backup_command, finished, login
 from tests.everything import set_xattr
 
@@ -279,9 +280,65 @@ def test_two_thousand_small_entries_are_all_committed(sshd: Sshd, target: Path, 
 def test_an_empty_source_is_fine_and_says_so(sshd: Sshd, target: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = finished(backup_command(sshd, tmp_path / "empty", to=target))
-    assert done.returncode == 0
-    assert "nothing to back up" in done.stdout
+    assert (done.returncode, done.stdout) == (0, "nothing was backed up\n")
+    assert done.stderr == f"nothing to back up: no entries were found in {tmp_path}/empty; is it mounted?\n"
     assert list(target.iterdir()) == []
+
+
+def test_quiet_tells_of_an_empty_source_and_backs_up_the_other(
+    sshd: Sshd, source: Path, target: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    command = [*PROGRAM, "run", str(source), str(tmp_path / "empty"), "--to", sshd.destination(target), *login(sshd)]
+    done = finished([*command, "--quiet"])
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"nothing to back up: no entries were found in {tmp_path}/empty; is it mounted?\n"
+    assert len(archives(target / "source")) == 4
+
+
+def test_a_source_with_everything_left_out_is_told_as_well(source: Path) -> None:
+    command = [*PROGRAM, "run", str(source), "--to", "nobody@nowhere.invalid:/x", "--dry-run", "--exclude", "*"]
+    done = finished(command)
+    assert done.stderr == f"nothing to back up: all that is in {source} is left out (2 entries)\n"
+    (event,) = [json.loads(line) for line in finished([*command, "--json"]).stdout.splitlines()][2:]
+    assert (event["event"], event["path"], event["skipped"]) == ("source_empty", str(source), 2)
+
+
+def test_only_the_named_entries_are_backed_up(sshd: Sshd, source: Path, target: Path) -> None:
+    done = finished(backup_command(sshd, source, "--only", "project", "--only", "project", to=target))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert archives(target) == ["project.tar.gz", "project.tar.gz.md5"]
+
+
+def test_a_named_entry_that_is_not_there_is_an_error_and_the_others_go_on(
+    sshd: Sshd, source: Path, target: Path
+) -> None:
+    only = ["--only", "proj", "--only", "notes.txt"]
+    done = finished(backup_command(sshd, source, *only, "--quiet", to=target))
+    assert done.returncode == 3
+    assert done.stderr == f"error: there is no entry called proj in {source}\n"
+    assert archives(target) == ["notes.txt.tar.gz", "notes.txt.tar.gz.md5"]
+    done = finished(backup_command(sshd, source, *only, "--dry-run", to=target))
+    assert (done.returncode, done.stderr) == (3, f"error: there is no entry called proj in {source}\n")
+    assert [line.split(" --> ")[0] for line in done.stdout.splitlines()] == [f"would back up: {source}/notes.txt"]
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_where_none_of_the_named_entries_is_there_nothing_is_done(
+    sshd: Sshd, source: Path, target: Path, more: tuple[str, ...]
+) -> None:
+    done = finished(backup_command(sshd, source, "--only", "proj", "--only", "main.c", *more, to=target))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is no entry called proj or main.c in {source}" in done.stderr
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "project/", "project/src", "/"])
+def test_what_cannot_be_the_name_of_an_entry_is_refused(source: Path, name: str) -> None:
+    command = [*PROGRAM, "run", str(source), "--to", "nobody@nowhere.invalid:/x", "--dry-run", "--only", name]
+    done = finished(command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{name!r} is not the name of an entry" in done.stderr
 
 
 def test_the_demo_shows_the_mismatch_and_restores() -> None:
@@ -331,3 +388,12 @@ def test_a_backup_goes_on_when_nobody_can_read_what_it_prints(
     done = finished(["bash", "-c", f"set -o pipefail; {command} {redirection}"])
     assert (done.returncode, done.stderr) == (0, "")
     assert len(archives(target)) == 4
+
+
+def test_the_help_says_what_a_timestamp_may_hold_and_all_of_that_can_be_read_back() -> None:
+    help_text = re.sub(r"[│\s]+", " ", finished([*PROGRAM, "run", "--help"]).stdout)
+    (allowed,) = re.findall(r"may use ((?:%\w ?)+), or %s alone", help_text)
+    assert "Give the same to list, ls, restore, verify and prune" in help_text
+    assert len(allowed.split()) > 9
+    NameParser([f"%F-%H%M%S-{directive}" for directive in allowed.split()])  # which would refuse any other
+    NameParser(["%s"])

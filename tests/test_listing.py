@@ -113,9 +113,9 @@ async def test_one_whose_name_tells_no_time_is_listed_under_its_own_name_and_mar
     _, heading, row, footnote, total = lines(listing)
     assert heading == "photos-2019.tar.gz"
     assert row[2 + len("2024-05-01 03:15:00")] == "*"
-    assert row.endswith("not verified")
+    assert row.endswith("  none")
     assert footnote.startswith("* its name tells no time")
-    assert total == f"1 archive of 1 entry: {size_of(whole_archive())}, 1 not verified"
+    assert total == f"1 archive of 1 entry: {size_of(whole_archive())}, 1 without a checksum"
 
 
 async def test_some_entries_alone_and_an_unknown_one_is_an_error_with_the_nearest_names() -> None:

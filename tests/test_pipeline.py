@@ -23,8 +23,8 @@ from async_backup.errors import (
     SourceError,
     WorkerDied,
 )
-from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, Stopping
-from async_backup.model import Committed, Failed, Interrupted
+from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, SourceEmpty, Stopping
+from async_backup.model import Committed, Entry, Failed, Interrupted
 from async_backup.pipeline import Pipeline
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.memory import ANY, LostAnswer, MemoryStore
@@ -293,6 +293,40 @@ async def test_a_source_that_cannot_be_listed_to_its_end_is_reported_and_the_res
     workers.slots.close()
     assert [type(error) for error in report.source_errors] == [SourceError]
     assert (len(report.committed), report.exit_code) == (len(contents), ExitCode.INCOMPLETE)
+
+
+def found_in(sources: list[Source], *only: str, exclude: tuple[str, ...] = ()) -> list[str]:
+    """What a scan gives: names of entries, and words for the rest."""
+    return sorted(
+        item.name.decode() if isinstance(item, Entry) else str(item) if isinstance(item, SourceError) else repr(item)
+        for item in scan_all(sources, "now", Selection(exclude), only)
+    )
+
+
+def test_a_name_is_wanted_of_all_sources_and_has_to_be_in_one(tmp_path: Path) -> None:
+    for path in ("one/both", "one/mine", "two/both", "two/yours", "three/other"):
+        (tmp_path / path).mkdir(parents=True)
+    sources = [Source(tmp_path / name, name.encode()) for name in ("one", "two", "three")]
+    assert found_in(sources, "both", "mine") == ["both", "both", "mine"]
+    where = " or ".join(str(source.path) for source in sources)
+    assert found_in(sources, "mine", "bot") == ["mine", f"there is no entry called bot in {where}"]
+
+
+def test_a_source_of_which_nothing_is_wanted_is_not_empty_but_one_that_is_left_out_is(tmp_path: Path) -> None:
+    (tmp_path / "entry").mkdir()
+    source = Source(tmp_path, b"")
+    skipped = repr(EntrySkipped(os.fsencode(tmp_path / "entry"), "excluded"))
+    empty = repr(SourceEmpty(os.fsencode(tmp_path), 1))
+    assert found_in([source], "entry", exclude=("entry",)) == sorted([skipped, empty])
+    assert found_in([source], "entry") == ["entry"]
+    (tmp_path / "none").mkdir()
+    assert found_in([source, Source(tmp_path / "none", b"none")], "entry") == ["entry"]
+    assert found_in([Source(tmp_path / "none", b"")]) == [repr(SourceEmpty(os.fsencode(tmp_path / "none"), 0))]
+
+
+def test_a_source_that_cannot_be_listed_is_not_called_empty(tmp_path: Path) -> None:
+    (error,) = found_in([Source(tmp_path / "missing", b"")])
+    assert "cannot be read to its end" in error
 
 
 async def test_a_file_that_cannot_be_read_costs_no_other_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from async_backup.errors import ConnectionDropped, ExitCode, RemoteDenied, Remot
 from async_backup.pruning.model import (
     ArchiveJudged,
     ArchiveRemoved,
+    ArchiveUnjudged,
     OrphanRemoved,
     PruneEvent,
     PruneReport,
@@ -25,7 +26,7 @@ from async_backup.pruning.model import (
 from async_backup.pruning.plan import NEWEST_VERIFIED, judge
 from async_backup.pruning.prune import prune
 from async_backup.retention import KeepRules
-from async_backup.ui.plain import NORMAL
+from async_backup.ui.plain import NORMAL, QUIET, VERBOSE
 from async_backup.ui.pruning import PrunePrinter
 from tests.shelf import BASE, Shelf, archive_name, at, whole_archive
 
@@ -45,6 +46,9 @@ class Told(list[PruneEvent]):
 
     def removed(self) -> set[bytes]:
         return {event.path for event in self if isinstance(event, ArchiveRemoved)}
+
+    def unjudged(self) -> list[bytes]:
+        return [event.path for event in self if isinstance(event, ArchiveUnjudged)]
 
     def failed(self) -> list[bytes]:
         return [event.path for event in self if isinstance(event, RemovalFailed)]
@@ -217,6 +221,86 @@ async def test_archives_from_the_future_stay_and_take_no_place() -> None:
         future: ("future",),
     }
     assert shelf.names == {new, checksum(new), future, checksum(future)}
+
+
+async def test_archives_whose_names_tell_no_time_are_named_and_count_for_no_rule() -> None:
+    shelf, told = Shelf(), Told()
+    gone, kept = (shelf.put_archive("wiki", at(day)) for day in (1, 2))
+    others = [b"handmade.tar.gz", b"wiki-2024.tar.gz"]
+    for name in others:
+        shelf.put(BASE + name, whole_archive())
+    report = await pruned(shelf, told=told)
+    assert told.unjudged() == others
+    assert (report.archives, report.unjudged, report.exit_code) == (2, 2, ExitCode.COMPLETE)
+    assert told.removed() == {gone}
+    assert shelf.names == {*others, kept, checksum(kept)}
+
+
+async def test_only_those_of_the_entries_that_were_named_are_spoken_of() -> None:
+    shelf, told = Shelf(), Told()
+    shelf.put_archive("wiki", at(1))
+    shelf.put(BASE + b"handmade.tar.gz", whole_archive())
+    assert (await pruned(shelf, entries=(b"wiki",), told=told)).unjudged == 0
+    assert told.unjudged() == []
+
+
+async def test_what_is_no_entry_but_an_archive_that_tells_no_time_is_an_error() -> None:
+    shelf = Shelf()
+    for day in (1, 2):
+        shelf.put_archive("wiki", at(day))
+    shelf.put(BASE + b"handmade.tar.gz", whole_archive())
+    before = shelf.names
+    with pytest.raises(RemoteNotFound, match=r"handmade\.tar\.gz is an archive whose name tells no time"):
+        await pruned(shelf, entries=(b"wiki", b"handmade.tar.gz"))
+    assert shelf.names == before
+
+
+async def printed(shelf: Shelf, verbosity: int, *, dry_run: bool = False, rules: KeepRules = LAST) -> list[str]:
+    out: list[str] = []
+    printer = PrunePrinter(out.append, out.append, verbosity, dry_run=dry_run)
+    await prune(shelf, PruneSettings(rules, dry_run=dry_run), printer, now=NOW)
+    return out
+
+
+NOT_TOUCHED = "not touched: {}: its name tells no time (another --timestamp-format?)"
+
+
+class TestWhatIsKeptApart:
+    @pytest.fixture
+    def shelf(self) -> Shelf:
+        """One archive that tells no time, two of the future, one of now."""
+        shelf = Shelf()
+        for when in (at(1), NOW + timedelta(days=1), NOW + timedelta(days=2)):
+            shelf.put_archive("wiki", when)
+        shelf.put(BASE + b"hand\x1bmade.tar.gz", whole_archive())
+        return shelf
+
+    @pytest.mark.parametrize(("verbosity", "dry_run"), [(NORMAL, True), (VERBOSE, True), (VERBOSE, False)])
+    async def test_it_is_named_where_everything_is(self, shelf: Shelf, verbosity: int, dry_run: bool) -> None:
+        lines = await printed(shelf, verbosity, dry_run=dry_run)
+        assert NOT_TOUCHED.format("hand\\x1bmade.tar.gz") in lines
+        assert sum(line.endswith("  in the future") for line in lines) == 2
+        assert not any("(-v" in line for line in lines)
+
+    async def test_otherwise_it_is_counted(self, shelf: Shelf) -> None:
+        assert await printed(shelf, NORMAL) == [
+            "kept: 2 archives of the future, by the time in the name (-v shows which)",
+            "1 archive whose name tells no time was not touched (-v names them)",
+            "removed 0 of 3 archives, 0 B freed",
+        ]
+
+    async def test_quiet_does_not_speak_of_it(self, shelf: Shelf) -> None:
+        assert await printed(shelf, QUIET) == []
+
+
+async def test_the_reasons_of_the_oldest_are_explained_where_they_are_shown() -> None:
+    shelf = Shelf()
+    for hour in (1, 2):
+        shelf.put_archive("wiki", at(1).replace(hour=hour))
+    rules = KeepRules(daily=3, weekly=2)
+    lines = await printed(shelf, NORMAL, dry_run=True, rules=rules)
+    assert lines[-1] == "oldest daily, oldest weekly: kept since there are fewer than asked for"
+    assert not any("oldest" in line for line in await printed(shelf, NORMAL, rules=rules))
 
 
 async def test_a_crash_between_archive_and_checksum_file_is_mended_by_the_next_prune() -> None:

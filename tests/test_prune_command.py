@@ -59,6 +59,7 @@ def test_a_dry_run_shows_what_stays_and_why(sshd: Sshd, target: Path) -> None:
         f"  keep    2024-05-01 03:15:00{size:>11}  oldest weekly",
         f"  keep    2024-05-02 03:15:00{size:>11}  weekly, within",
         "would remove 0 of 2 archives and free 0 B",
+        "oldest weekly: kept since there are fewer than asked for",
     ]
     assert len(archives(target)) == 4
 
@@ -70,6 +71,22 @@ def test_json_tells_each_archive_and_each_removal(sshd: Sshd, target: Path) -> N
     assert (events[0]["when"], events[0]["stays"], events[1]["reasons"]) == ("2024-05-01T03:15:00", False, ["last"])
     assert (events[-1]["removed"], events[-1]["exit_code"]) == (1, 0)
     assert len(archives(target)) == 3
+
+
+def test_json_tells_what_no_rule_applies_to(sshd: Sshd, target: Path) -> None:
+    (target / "handmade.tar.gz").write_bytes(whole_archive())
+    done = finished(command(sshd, target, "--keep-last", "2", "--json"))
+    (told,) = [event for line in done.stdout.splitlines() if (event := json.loads(line))["event"] == "archive_unjudged"]
+    assert (told["path"], told["size"]) == ("handmade.tar.gz", len(whole_archive()))
+    assert json.loads(done.stdout.splitlines()[-1])["unjudged"] == 1
+
+
+def test_an_archive_without_a_time_cannot_be_named(sshd: Sshd, target: Path) -> None:
+    (target / "handmade.tar.gz").write_bytes(whole_archive())
+    done = finished(command(sshd, target, "handmade.tar.gz", "--keep-last", "1"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "handmade.tar.gz is an archive whose name tells no time" in done.stderr
+    assert len(archives(target)) == 5
 
 
 def test_symbolic_links_are_never_followed_nor_removed(sshd: Sshd, target: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.progress import Progress
 
 from async_backup.archive.member import Problem, ProblemKind
 from async_backup.errors import ConnectionDropped, DigestMismatch, ExitCode, RemoteFull
@@ -26,10 +27,12 @@ from async_backup.events import (
     RunEnded,
     SegmentPacked,
     SegmentSent,
+    SourceEmpty,
 )
 from async_backup.model import Committed, Entry, Failed, Interrupted, Problems, Report
 from async_backup.remote.base import StoredDigest
 from async_backup.ui.bars import Bars
+from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.json_lines import JsonPrinter
 from async_backup.ui.plain import QUIET, PlainPrinter
 from async_backup.ui.summary import summary
@@ -108,6 +111,40 @@ def test_quiet_prints_trouble_only() -> None:
     out, err = printed(EVENTS, QUIET)
     assert out == []
     assert any("Permission denied" in line for line in err)
+
+
+def test_the_summary_speaks_of_sizes_only_where_something_was_committed() -> None:
+    assert summary(Report((COMMITTED,), seconds=2.0)) == [
+        "1 of 1 entry committed: 4.9 KiB became 1000 B in 2.0 s, 2.4 KiB/s"
+    ]
+    failed = Report((Failed(ENTRY, ConnectionDropped("lost")), Interrupted(ENTRY)), seconds=2.0)
+    assert summary(failed)[0] == "0 of 2 entries committed"
+    assert summary(Report(is_interrupted=True))[0] == "interrupted: 0 of 0 entries committed"
+    assert summary(Report()) == ["nothing was backed up"]
+
+
+def test_an_empty_source_is_told_whatever_the_verbosity() -> None:
+    events: list[Event] = [SourceEmpty(b"/mnt/\x1bdisk", 0), SourceEmpty(b"/srv", 1)]
+    assert printed(events, QUIET) == (
+        [],
+        [
+            "nothing to back up: no entries were found in /mnt/\\x1bdisk; is it mounted?",
+            "nothing to back up: all that is in /srv is left out (1 entry)",
+        ],
+    )
+
+
+def test_columns_write_bytes_as_everything_else_does() -> None:
+    progress = Progress(Amount(), Speed(), get_time=iter(range(100)).__next__)
+    progress.add_task("", total=None)
+    (task,) = progress.tasks
+    assert str(Amount().render(task)).strip() == "0 B"
+    assert str(Speed().render(task)) == ""
+    progress.update(task.id, total=3 << 30)
+    for _ in range(3):
+        progress.update(task.id, advance=1 << 20)
+    assert str(Amount().render(task)).strip() == "3.0 MiB of 3.0 GiB"
+    assert str(Speed().render(task)).endswith("iB/s")
 
 
 def test_the_summary_names_what_is_not_safe() -> None:

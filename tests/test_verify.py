@@ -164,6 +164,28 @@ async def test_an_archive_without_checksum_file_is_not_verified(tmp_path: Path, 
     assert found.report.exit_code == 3
 
 
+@pytest.mark.parametrize("deep", [False, True])
+async def test_a_checksum_file_that_a_run_writes_meanwhile_counts(tmp_path: Path, archive: bytes, deep: bool) -> None:
+    async with running(tmp_path) as server:
+        server.put(NAME, archive)
+        server.put(name_of(1), archive[:-1])
+        server.put(name_of(2), archive, "md5")
+        events: list[VerifyEvent] = []
+
+        def write_when_one_is_done(event: VerifyEvent) -> None:
+            events.append(event)
+            if isinstance(event, ArchiveChecked) and event.archive == name_of(2):
+                for name in (NAME, name_of(1)):
+                    server.world.put(checksum_name(name, "md5"), checksum_of(archive, name))
+
+        options = {"deep": True, "repair_checksums": True} if deep else {}
+        report = await verify(server.settings(**options), write_when_one_is_done)
+    found = Verified(report, events)
+    assert [found.verdict(name_of(number)) for number in range(3)] == [Verdict.WHOLE, Verdict.DAMAGED, Verdict.WHOLE]
+    assert methods(found) == ([] if deep else [("md5", "md5sum")])
+    assert found.written == []
+
+
 async def test_somebody_elses_archive_without_checksum_file_is_passed_over_unless_it_is_named(
     tmp_path: Path, archive: bytes
 ) -> None:
@@ -404,6 +426,28 @@ def test_lines_name_trouble_always_and_whole_archives_only_if_wanted() -> None:
     assert any(line.endswith(" and 7 more") for line in err)
     assert "ok: entry-2026-11-20T120000.tar.gz (md5 aa, 100 B)" in printed(VERBOSE)[0]
     assert printed(QUIET) == ([], err)
+
+
+def test_a_deep_check_says_that_it_read_every_segment() -> None:
+    out = list[str]()
+    report = VerifyReport(2, {Verdict.WHOLE: 2}, 100, ("readback",), seconds=2.0)
+    VerifyPrinter(out.append, out.append, NORMAL, deep=True)(VerifyEnded(report))
+    VerifyPrinter(out.append, out.append, NORMAL)(VerifyEnded(report))
+    assert out == [
+        "2 of 2 archives verified (100 B, every segment read, 2.0 s)",
+        "2 of 2 archives verified (100 B, read back, 2.0 s)",
+    ]
+
+
+@pytest.mark.parametrize(("of_bytes", "amount"), [(True, "1.0 MiB of 3.0 MiB"), (False, "0/2 archives")])
+def test_the_bar_says_what_it_is_about(of_bytes: bool, amount: str) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=100, highlight=False, color_system=None)
+    with VerifyBar(console, of_bytes=of_bytes) as bar:
+        for event in (VerifyStarted(2, 3 << 20), BytesVerified(1 << 20)):
+            bar(event)
+    assert "verifying" in output.getvalue()
+    assert amount in output.getvalue()
 
 
 def test_nothing_hostile_reaches_a_terminal() -> None:

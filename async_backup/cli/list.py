@@ -34,14 +34,15 @@ def list_(
     ssh_config: opt.SshConfig = None,
     timeout: opt.Timeout = 60,
     retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.Json = False,
+    as_json: opt.JsonLines = False,
     verbose: opt.Verbose = False,
 ) -> None:
     """List the archives in a destination, by entry and from the oldest to the newest.
 
-    An archive is verified where a checksum file lies beside it: that is written only once the server's digest of the
-    archive equals ours. Names of archives and the values in their checksum files are shown with an ENTRY, --verbose
-    or --json. MEMBERS are files, directories and links.
+    CHECKSUM is the hash of which a checksum file lies beside an archive. That is written only once the server's digest
+    of the archive equals ours: the archive was verified when it was stored; `verify` tells how it is now. Names of
+    archives and the values in their checksum files are shown with an ENTRY, --verbose or --json. MEMBERS are files,
+    directories and links.
     """
     wanted = [os.fsencode(entry) for entry in entries or ()]
     is_detailed = bool(wanted) or verbose or as_json

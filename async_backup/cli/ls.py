@@ -46,7 +46,7 @@ def ls(
     ssh_config: opt.SshConfig = None,
     timeout: opt.Timeout = 60,
     retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.Json = False,
+    as_json: opt.JsonLines = False,
 ) -> None:
     """List what is in an archive, by its index: nothing else of it is fetched.
 

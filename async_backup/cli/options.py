@@ -105,7 +105,9 @@ TimestampFormat = Annotated[
     str,
     typer.Option(
         metavar="FORMAT",
-        help="strftime format of the time in archives' names; '%d-%m-%Y-%H:%M:%S' gives the classic ones.",
+        help="strftime format of the time in archives' names; '%d-%m-%Y-%H:%M:%S' gives the classic ones. It has to "
+        "hold a whole date and may use %Y %y %m %d %j %H %M %S %f %F %T %R, or %s alone. Give the same to list, ls, "
+        "restore, verify and prune.",
         rich_help_panel=_ARCHIVES,
     ),
 ]
@@ -141,9 +143,19 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Leave out what matches a gitignore pattern, inside entries and among them; may be given several times.",
+        help="Leave out what matches a gitignore pattern; may be given several times. Patterns match entries and also "
+        "the paths inside them, so '/*' would empty every entry: to back up some entries alone use --only.",
         rich_help_panel=_SELECTION,
         show_default=False,
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Back up this entry of the SOURCEs alone, by its exact name; may be given several times.",
+        rich_help_panel=_SELECTION,
+        show_default="all entries",
     ),
 ]
 ExcludeFrom = Annotated[
@@ -166,6 +178,7 @@ DryRun = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print every event as a JSON object a line.", rich_help_panel=_OUTPUT)
 ]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.", rich_help_panel=_OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print trouble only.", rich_help_panel=_OUTPUT)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more.", rich_help_panel=_OUTPUT)]
 

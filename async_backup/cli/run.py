@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
 
 import typer
 
@@ -23,12 +24,13 @@ from async_backup.config import (
     Verify,
     parse_size,
 )
-from async_backup.errors import BackupError, SettingsError
-from async_backup.events import EntryFound, EntrySkipped
+from async_backup.errors import BackupError, ExitCode, SettingsError
+from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
+from async_backup.model import Entry
 from async_backup.scan import resolve_sources, scan_all
 from async_backup.ui.bars import Bars
 from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import PlainPrinter, route
+from async_backup.ui.plain import PlainPrinter, empty, route
 from async_backup.ui.text import one_line, shown
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def run(
     no_checksum_file: opt.NoChecksumFile = False,
     no_xattrs: opt.NoXattrs = False,
     changed: opt.OnChange = Changed.WARN,
+    only: opt.Only = None,
     exclude: opt.Exclude = None,
     exclude_from: opt.ExcludeFrom = None,
     exclude_caches: opt.ExcludeCaches = False,
@@ -89,6 +92,7 @@ def run(
                 parse_size(limit_rate) if limit_rate is not None else None,
             ),
             selection=Selection(_patterns(exclude or [], exclude_from or []), exclude_caches, one_file_system),
+            only=tuple(only or ()),
             timestamp_format=timestamp_format,
             level=level,
             hash=hash_name,
@@ -129,18 +133,33 @@ def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:
 
 def _show_plan(settings: Settings, *, as_json: bool) -> None:
     """What a run would do, as far as it can be told without a connection."""
-    json = JsonPrinter(say)
+    show = _show_item_as_json if as_json else partial(_show_item, destination=str(settings.destination))
     try:
-        sources = resolve_sources(settings.sources)
+        sources = resolve_sources(settings.sources, settings.only)
     except BackupError as error:
         fail(error, as_json=as_json)
     timestamp = settings.timestamp(datetime.now().astimezone())
-    for item in scan_all(sources, timestamp, settings.selection):
+    is_complete = True
+    for item in scan_all(sources, timestamp, settings.selection, settings.only):
         if isinstance(item, BackupError):
-            complain(f"source not listed: {one_line(item)}")
-        elif as_json:
-            json(item if isinstance(item, EntrySkipped) else EntryFound(item))
-        elif isinstance(item, EntrySkipped):
-            say(f"would skip: {shown(item.path)} ({item.reason})")
+            is_complete = False
+            complain(f"error: {one_line(item)}")
         else:
-            say(f"would back up: {route(item, str(settings.destination))}")
+            show(item)
+    raise typer.Exit(ExitCode.COMPLETE if is_complete else ExitCode.INCOMPLETE)
+
+
+def _show_item_as_json(item: Entry | EntrySkipped | SourceEmpty) -> None:
+    JsonPrinter(say)(EntryFound(item) if isinstance(item, Entry) else item)
+
+
+def _show_item(item: Entry | EntrySkipped | SourceEmpty, destination: str) -> None:
+    match item:
+        case Entry():
+            say(f"would back up: {route(item, destination)}")
+        case EntrySkipped(path, reason):
+            say(f"would skip: {shown(path)} ({reason})")
+        case SourceEmpty():
+            complain(empty(item))
+        case _:
+            assert_never(item)

@@ -58,7 +58,7 @@ def verify(
         fail(error, as_json=as_json)
     display, listener = listening(
         lambda console: VerifyBar(console, of_bytes=deep),
-        lambda out, err: VerifyPrinter(out, err, verbosity),
+        lambda out, err: VerifyPrinter(out, err, verbosity, deep=deep),
         as_json=as_json,
         verbosity=verbosity,
     )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from async_backup.pruning.orphans import Orphan
     from async_backup.retention import KeepRules
 
+FUTURE = "future"
+"""The reason by which `decide` keeps what lies in the future."""
+
 
 @dataclass(frozen=True, slots=True)
 class PruneSettings:
@@ -60,6 +63,14 @@ class ArchiveJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveUnjudged:
+    """An archive whose name tells no time, so that no rule applies to it; it is not touched. `size` is in bytes."""
+
+    path: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class OrphanFound:
     """A checksum file of ours whose archive is gone: it goes as well."""
 
@@ -96,7 +107,7 @@ class PruneEnded:
     report: PruneReport
 
 
-PruneEvent = ArchiveJudged | OrphanFound | ArchiveRemoved | OrphanRemoved | RemovalFailed | PruneEnded
+PruneEvent = ArchiveJudged | ArchiveUnjudged | OrphanFound | ArchiveRemoved | OrphanRemoved | RemovalFailed | PruneEnded
 PruneListener = Callable[[PruneEvent], None]
 
 
@@ -110,11 +121,17 @@ class PrunePlan:
     """What there is, by entry and from the oldest to the newest, and the checksum files whose archives are gone."""
 
     judged: tuple[ArchiveJudged, ...] = ()
+    unjudged: tuple[ArchiveUnjudged, ...] = ()
     orphans: tuple[Orphan, ...] = ()
 
     @property
     def doomed(self) -> tuple[ArchiveJudged, ...]:
         return tuple(judged for judged in self.judged if not judged.stays)
+
+    @property
+    def future(self) -> int:
+        """How many archives stay since their times lie in the future."""
+        return sum(FUTURE in judged.reasons for judged in self.judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,11 @@ class PruneReport:
     """What became of a prune; sizes are bytes of archives, without their checksum files."""
 
     archives: int = 0
+    """Archives that were judged."""
+    unjudged: int = 0
+    """Archives whose names tell no time; they are not touched."""
+    future: int = 0
+    """Archives that stay since their times lie in the future."""
     doomed: int = 0
     """Archives that no rule keeps; after a dry run all of them are there still."""
     doomed_size: int = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from async_backup.endings import read_endings
-from async_backup.pruning.model import ArchiveJudged
+from async_backup.errors import RemoteNotFound
+from async_backup.pruning.model import ArchiveJudged, ArchiveUnjudged
 from async_backup.retention import decide
 
 if TYPE_CHECKING:
@@ -18,6 +20,27 @@ if TYPE_CHECKING:
 
 NEWEST = "newest"
 NEWEST_VERIFIED = "newest verified"
+
+
+def chosen(catalog: Catalog, entries: Sequence[bytes]) -> Catalog:
+    """The archives of some entries, or all where none is named.
+
+    Raises RemoteNotFound for an entry without any, and for what is an archive that belongs to no entry.
+    """
+    found = catalog.of_entries(entries)
+    judged = found.entries()
+    for name in entries:
+        if name not in judged:
+            raise RemoteNotFound(
+                f"{os.fsdecode(name)} is an archive whose name tells no time, so that no rule applies to it; "
+                "was it made with another --timestamp-format?"
+            )
+    return found
+
+
+def unjudged(catalog: Catalog) -> tuple[ArchiveUnjudged, ...]:
+    """The archives whose names tell no time."""
+    return tuple(ArchiveUnjudged(archive.path, archive.size) for archive in catalog.archives if archive.when is None)
 
 
 async def plan_archives(store: RemoteStore, catalog: Catalog, rules: KeepRules, now: datetime) -> list[ArchiveJudged]:

@@ -9,23 +9,16 @@ from anyio import Event
 
 from async_backup.archive_names import NameParser
 from async_backup.catalog import catalog_of, read_directories
-from async_backup.pruning.model import (
-    ArchiveJudged,
-    OrphanFound,
-    PruneEnded,
-    PrunePlan,
-    PruneReport,
-    ignore,
-)
+from async_backup.pruning.model import OrphanFound, PruneEnded, PrunePlan, PruneReport, ignore
 from async_backup.pruning.orphans import find_orphans
-from async_backup.pruning.plan import plan_archives
+from async_backup.pruning.plan import chosen, plan_archives, unjudged
 from async_backup.pruning.removal import Removal
 from async_backup.stopping import unless_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from async_backup.pruning.model import PruneListener, PruneSettings
+    from async_backup.pruning.model import ArchiveJudged, ArchiveUnjudged, PruneListener, PruneSettings
     from async_backup.remote.base import RemoteStore
 
 
@@ -62,11 +55,13 @@ async def make_plan(store: RemoteStore, settings: PruneSettings, now: datetime) 
     """What is to go and what stays; removes nothing. Raises as `prune` does."""
     names = NameParser(settings.timestamp_formats)
     directories = await read_directories(store)
-    catalog = catalog_of(directories, names).of_entries(settings.entries)
+    catalog = chosen(catalog_of(directories, names), settings.entries)
     judged = await plan_archives(store, catalog, settings.rules, now)
-    return PrunePlan(tuple(judged), await find_orphans(store, directories, names, settings.entries))
+    orphans = await find_orphans(store, directories, names, settings.entries)
+    return PrunePlan(tuple(judged), unjudged(catalog), orphans)
 
 
-def _told(plan: PrunePlan) -> Iterator[ArchiveJudged | OrphanFound]:
+def _told(plan: PrunePlan) -> Iterator[ArchiveJudged | ArchiveUnjudged | OrphanFound]:
     yield from plan.judged
+    yield from plan.unjudged
     yield from (OrphanFound(orphan.path) for orphan in plan.orphans)

@@ -106,6 +106,8 @@ class Removal:
         doomed = plan.doomed
         return PruneReport(
             archives=len(plan.judged),
+            unjudged=len(plan.unjudged),
+            future=plan.future,
             doomed=len(doomed),
             doomed_size=sum(judged.size for judged in doomed),
             removed=self._removed,

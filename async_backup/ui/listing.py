@@ -35,7 +35,7 @@ def listing_lines(listing: Listing, destination: str, *, is_detailed: bool = Fal
     if not listing.archives:
         yield f"no archives in {shown(destination)}"
     else:
-        yield f"  {'TIME':20}{'SIZE':>10}{'UNPACKED':>12}{'MEMBERS':>10}  VERIFIED BY"
+        yield f"  {'TIME':20}{'SIZE':>10}{'UNPACKED':>12}{'MEMBERS':>10}  CHECKSUM"
         for entry, archives in groupby(listing.archives, key=lambda listed: listed.archive.entry):
             yield shown(entry)
             for listed in archives:
@@ -51,7 +51,7 @@ def _archive_lines(listed: ListedArchive, *, is_detailed: bool) -> Iterator[str]
     archive, footer = listed.archive, listed.footer
     mark = " " if archive.when else "*"
     unpacked, members = (size(footer.raw_length), str(footer.members)) if footer else ("-", "-")
-    notes = [", ".join(archive.checksums) or "not verified", *([] if footer else ["no index"])]
+    notes = [", ".join(archive.checksums) or "none", *([] if footer else ["no index"])]
     when = f"{archive.when or datetime.fromtimestamp(archive.mtime):%Y-%m-%d %H:%M:%S}{mark}"
     yield f"  {when}{size(archive.size):>10}{unpacked:>12}{members:>10}  {', '.join(notes)}"
     if is_detailed:
@@ -65,10 +65,10 @@ def _total_lines(archives: Sequence[ListedArchive]) -> Iterator[str]:
     if any(listed.archive.when is None for listed in archives):
         yield _OTHER_TIME
     entries = counted(len({listed.archive.entry for listed in archives}), "entry", "entries")
-    unverified = sum(not listed.archive.checksums for listed in archives)
+    unrecorded = sum(not listed.archive.checksums for listed in archives)
     unknown = sum(listed.footer is None for listed in archives)
     total = size(sum(listed.archive.size for listed in archives))
-    more = [f"{unverified} not verified"] if unverified else []
+    more = [f"{unrecorded} without a checksum"] if unrecorded else []
     more += [f"{unknown} without an index"] if unknown else []
     yield ", ".join([f"{counted(len(archives), 'archive')} of {entries}: {total}", *more])
 

@@ -15,11 +15,12 @@ from async_backup.events import (
     FileProblem,
     LeftoverRemoved,
     RunEnded,
+    SourceEmpty,
     Stopping,
 )
 from async_backup.model import Committed, Failed, Interrupted
 from async_backup.ui.summary import summary
-from async_backup.ui.text import one_line, shown, size
+from async_backup.ui.text import counted, one_line, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,8 @@ class PlainPrinter:
                 self._out(f"removed what a dead run left: {shown(path)}")
             case EntrySkipped(path, reason):
                 self._detail(f"skipped: {shown(path)} ({reason})")
+            case SourceEmpty():
+                self._err(empty(event))
             case EntryStarted(entry, attempt):
                 self._detail(f"started: {shown(entry.path)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
             case FileProblem(entry, problem, is_loss):
@@ -109,6 +112,14 @@ class PlainPrinter:
 def route(entry: Entry, destination: str) -> str:
     """`SOURCE/entry --> DEST/NAME.tar.gz`."""
     return f"{shown(entry.path)} --> {shown(destination.rstrip('/'))}/{shown(entry.remote_path)}"
+
+
+def empty(event: SourceEmpty) -> str:
+    """What to say of a source in which nothing is backed up."""
+    if event.skipped:
+        skipped = counted(event.skipped, "entry", "entries")
+        return f"nothing to back up: all that is in {shown(event.path)} is left out ({skipped})"
+    return f"nothing to back up: no entries were found in {shown(event.path)}; is it mounted?"
 
 
 _KINDS = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from async_backup.pruning.model import (
+    FUTURE,
     ArchiveJudged,
     ArchiveRemoved,
+    ArchiveUnjudged,
     OrphanFound,
     OrphanRemoved,
     PruneEnded,
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from async_backup.pruning.model import PruneEvent, PruneReport
 
 
+_OLDEST = "oldest "
+"""How the name of a rule begins that keeps the oldest archive, since it has less than it may keep."""
+
+
 class PrunePrinter:
     """A listener that prints lines: news to `out`, trouble to `err`. A dry run shows what stays, too."""
 
@@ -32,11 +38,15 @@ class PrunePrinter:
         self._dry_run = dry_run
         self._shows_table = dry_run or verbosity >= VERBOSE
         self._entry: bytes | None = None
+        self._oldest: set[str] = set()
 
     def __call__(self, event: PruneEvent) -> None:
         match event:
             case ArchiveJudged():
                 self._judged(event)
+            case ArchiveUnjudged(path):
+                if self._shows_table:
+                    self._out(f"not touched: {shown(path)}: its name tells no time (another --timestamp-format?)")
             case OrphanFound(path):
                 if self._shows_table:
                     self._out(f"checksum file without an archive: {shown(path)}")
@@ -59,12 +69,29 @@ class PrunePrinter:
         if judged.entry != self._entry:
             self._entry = judged.entry
             self._out(shown(judged.entry))
+        self._oldest.update(reason for reason in judged.reasons if reason.startswith(_OLDEST))
         verb = "keep" if judged.stays else "remove"
         self._out(f"  {verb:6}  {judged.when:%Y-%m-%d %H:%M:%S}{size(judged.size):>11}  {_why(judged)}".rstrip())
         if judged.problem:
             self._out(f"          {shown(judged.path)}: {shown(judged.problem)}")
 
     def _ended(self, report: PruneReport) -> None:
+        if not self._shows_table:
+            self._kept_apart(report)
+        self._totals(report)
+        if self._oldest:
+            self._out(f"{', '.join(sorted(self._oldest))}: kept since there are fewer than asked for")
+
+    def _kept_apart(self, report: PruneReport) -> None:
+        """What a table would have shown, and what one should know of all the same."""
+        if report.future:
+            future = counted(report.future, "archive")
+            self._out(f"kept: {future} of the future, by the time in the name (-v shows which)")
+        if report.unjudged:
+            one, many = "archive whose name tells no time was", "archives whose names tell no time were"
+            self._out(f"{counted(report.unjudged, one, many)} not touched (-v names them)")
+
+    def _totals(self, report: PruneReport) -> None:
         total = counted(report.archives, "archive")
         if report.dry_run:
             self._out(f"would remove {report.doomed} of {total} and free {size(report.doomed_size)}")
@@ -81,7 +108,7 @@ class PrunePrinter:
 def _why(judged: ArchiveJudged) -> str:
     if judged.problem:
         return "never touched"
-    return ", ".join("in the future" if reason == "future" else reason for reason in judged.reasons)
+    return ", ".join("in the future" if reason == FUTURE else reason for reason in judged.reasons)
 
 
 def _drop(line: str) -> None:

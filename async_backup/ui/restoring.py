@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
+from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import Display
 from async_backup.ui.plain import NORMAL, VERBOSE
 from async_backup.ui.text import counted, duration, one_line, shown, size
@@ -103,7 +104,7 @@ class RestoreBar(Display["RestoreEvent"]):
     """A bar of the bytes that come."""
 
     def __init__(self, console: Console) -> None:
-        columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn()
+        columns = TextColumn("restoring"), BarColumn(), Amount(), Speed(), TimeRemainingColumn()
         super().__init__(Progress(*columns, console=console, transient=True))
         self._task = self._progress.add_task("", total=None)
 

@@ -18,20 +18,19 @@ def summary(report: Report) -> list[str]:
 def _headline(report: Report) -> str:
     committed = report.committed
     if not report.outcomes and not report.is_interrupted:
-        return "nothing to back up: no entries were found"
+        return "nothing was backed up"
+    total = counted(len(report.outcomes), "entry", "entries")
+    head = f"{'interrupted: ' if report.is_interrupted else ''}{len(committed)} of {total} committed"
+    if not committed:
+        return head
     stored = sum(outcome.size for outcome in committed)
     raw = sum(outcome.raw_size for outcome in committed)
     rate = f", {size(raw / report.seconds)}/s" if report.seconds > 0 else ""
-    total = counted(len(report.outcomes), "entry", "entries")
-    head = "interrupted: " if report.is_interrupted else ""
-    return (
-        f"{head}{len(committed)} of {total} committed: "
-        f"{size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
-    )
+    return f"{head}: {size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
 
 
 def _trouble(report: Report) -> list[str]:
-    lines = [f"source not listed: {one_line(error)}" for error in report.source_errors]
+    lines = [f"error: {one_line(error)}" for error in report.source_errors]
     if report.failed:
         lines.append(f"{counted(len(report.failed), 'entry was', 'entries were')} NOT backed up:")
         lines += [f"  {shown(outcome.entry.path)}" for outcome in report.failed]

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TransferSpeedColumn,
 )
 
+from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import Display
 from async_backup.ui.plain import NORMAL, VERBOSE
 from async_backup.ui.text import counted, duration, one_line, shown, size
@@ -46,9 +45,12 @@ _READBACK = "readback"
 
 
 class VerifyPrinter:
-    """A listener that prints lines: news to `out`, trouble to `err`."""
+    """A listener that prints lines: news to `out`, trouble to `err`. `deep` is what the verification was told."""
 
-    def __init__(self, out: Callable[[str], None], err: Callable[[str], None], verbosity: int) -> None:
+    def __init__(
+        self, out: Callable[[str], None], err: Callable[[str], None], verbosity: int, *, deep: bool = False
+    ) -> None:
+        self._deep = deep
         self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
         self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
         self._err = err
@@ -92,7 +94,7 @@ class VerifyPrinter:
     def _ended(self, report: VerifyReport) -> None:
         head = "interrupted: " if report.is_interrupted else ""
         number = f"{report.count(Verdict.WHOLE)} of {counted(report.archives, 'archive')}"
-        self._out(f"{head}{number} verified ({', '.join(_how(report))})")
+        self._out(f"{head}{number} verified ({', '.join(_how(report, deep=self._deep))})")
         if report.count(Verdict.PASSED_OVER):
             passed = counted(report.count(Verdict.PASSED_OVER), "archive")
             self._out(f"{passed} without a recorded checksum passed over: by their names they are not of this program")
@@ -110,10 +112,13 @@ def _told(finding: Finding) -> str:
     return text
 
 
-def _how(report: VerifyReport) -> Iterator[str]:
+def _how(report: VerifyReport, *, deep: bool) -> Iterator[str]:
     yield size(report.size)
     for method in report.computed_by:
-        yield "read back" if method == _READBACK else f"{method} on the server"
+        if deep:
+            yield "every segment read"
+        else:
+            yield "read back" if method == _READBACK else f"{method} on the server"
     yield duration(report.seconds)
 
 
@@ -151,9 +156,10 @@ class VerifyBar(Display["VerifyEvent"]):
 
 
 def _columns(*, of_bytes: bool) -> tuple[ProgressColumn, ...]:
+    label = TextColumn("verifying")
     if of_bytes:
-        return BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn()
-    return BarColumn(), MofNCompleteColumn(), TextColumn("archives"), TimeElapsedColumn()
+        return label, BarColumn(), Amount(), Speed(), TimeElapsedColumn()
+    return label, BarColumn(), MofNCompleteColumn(), TextColumn("archives"), TimeElapsedColumn()
 
 
 def _drop(line: str) -> None:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive_names import SUFFIX
+from async_backup.catalog import read_directories
 from async_backup.checksum_files import SIZE_LIMIT, checksum_name, recorded_digest
 from async_backup.config import HASHES
 from async_backup.errors import RemoteNotFound
@@ -56,10 +57,24 @@ def choose(catalog: Catalog, names: Sequence[bytes]) -> list[StoredArchive]:
 def items(archives: Iterable[StoredArchive], sizes: Mapping[bytes, int], *, are_named: bool) -> Iterator[Item]:
     """What to verify, with `sizes` as `checksum_files` gives them."""
     for archive in archives:
-        is_ours = are_named or archive.when is not None
-        there = [name for name in HASHES if checksum_name(archive.path, name) in sizes]
-        algorithm = there[-1] if there else ""
-        yield Item(archive, is_ours, algorithm, sizes.get(checksum_name(archive.path, algorithm), 0))
+        yield _item(archive, sizes, is_ours=are_named or archive.when is not None)
+
+
+async def look_again(store: RemoteStore, lacking: Sequence[Item]) -> list[Item]:
+    """The same archives with the checksum files that lie beside them by now; raises RemoteError.
+
+    A run gives an archive its name first and writes the checksum file then.
+    """
+    if not lacking:
+        return []
+    sizes = checksum_files(await read_directories(store))
+    return [_item(item.archive, sizes, is_ours=item.is_ours) for item in lacking]
+
+
+def _item(archive: StoredArchive, sizes: Mapping[bytes, int], *, is_ours: bool) -> Item:
+    there = [name for name in HASHES if checksum_name(archive.path, name) in sizes]
+    algorithm = there[-1] if there else ""
+    return Item(archive, is_ours, algorithm, sizes.get(checksum_name(archive.path, algorithm), 0))
 
 
 def checksum_files(listed: Mapping[bytes, Sequence[RemoteEntry]]) -> dict[bytes, int]:

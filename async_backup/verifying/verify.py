@@ -20,7 +20,7 @@ from async_backup.remote.naming import RunId
 from async_backup.remote.store import open_archives
 from async_backup.stopping import unless_stopped
 from async_backup.tasks import task_group
-from async_backup.verifying.choice import alone, check_any, checksum_files, choose, full_path, items
+from async_backup.verifying.choice import alone, check_any, checksum_files, choose, full_path, items, look_again
 from async_backup.verifying.deep import DeepCheck
 from async_backup.verifying.digests import check_digests, without_record
 from async_backup.verifying.model import SERVER_GONE, ChecksumAlone, MethodFound, Progress, VerifyEnded, ignore
@@ -56,6 +56,8 @@ class _Verification:
         self._listener = listener
         self._progress = Progress(listener)
         self._has_begun = False
+        self._algorithms: Counter[str] = Counter()
+        """The hashes that were met, by how many archives were recorded with them."""
         self._error: BackupError | None = None
 
     async def run(self, stop: Event) -> VerifyReport:
@@ -73,10 +75,10 @@ class _Verification:
             async with self._opened(_HASH) as store:
                 found = await self._find(store)
                 self._has_begun = True
-                if self._settings.deep:
-                    await self._check_deep(store, found)
-                else:
-                    await self._check_digests(store, found)
+                check = self._check_deep if self._settings.deep else self._check_digests
+                await check(store, [item for item in found if item.algorithm])
+                late = await look_again(store, [item for item in found if not item.algorithm])
+                await check(store, late)
         except BackupError as error:
             if not self._has_begun:
                 raise
@@ -101,8 +103,10 @@ class _Verification:
         return list(items(chosen, sizes, are_named=bool(names)))
 
     async def _check_deep(self, store: SftpStore, found: Sequence[Item]) -> None:
-        used = Counter(item.algorithm for item in found if item.algorithm)
-        algorithm = used.most_common(1)[0][0] if used else _HASH
+        if not found:
+            return
+        self._algorithms.update(item.algorithm for item in found if item.algorithm)
+        algorithm = self._algorithms.most_common(1)[0][0] if self._algorithms else _HASH
         repair = RunId.of_this_process() if self._settings.repair_checksums else None
         await DeepCheck(store, self._progress, self._settings.limits, algorithm=algorithm, repair=repair).run(found)
 
@@ -120,7 +124,9 @@ class _Verification:
 
     async def _check_group(self, store: SftpStore, algorithm: str, group: Sequence[Item]) -> None:
         await _find_command(store, group)
-        self._progress.tell(MethodFound(algorithm, store.verification, store.verification_reason))
+        if not self._algorithms[algorithm]:
+            self._progress.tell(MethodFound(algorithm, store.verification, store.verification_reason))
+        self._algorithms[algorithm] += len(group)
         await check_digests(store, group, self._progress, at_once=self._settings.limits.connections)
 
 
