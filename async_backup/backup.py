@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from anyio import Event
+from anyio import Event, move_on_after
 
 from async_backup.errors import RemoteError
 from async_backup.events import Connected, LeftoverRemoved, RunEnded, ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.model import Report
 from async_backup.pipeline import Pipeline
+from async_backup.remote.discarding import CLEANUP_GRACE
 from async_backup.remote.naming import RunId
 from async_backup.remote.store import open_store
 from async_backup.scan import resolve_sources, scan_all
@@ -81,7 +82,16 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
         found = scan_all(sources, timestamp, settings.selection, settings.only)
         pipeline = Pipeline(transfer, settings.limits, listener, taken)
         is_running.set()
-        return await pipeline.run(found, stop, verifiers=settings.limits.connections, on_stop=workers.abort)
+        report = await pipeline.run(found, stop, verifiers=settings.limits.verifications, on_stop=workers.abort)
+        with move_on_after(CLEANUP_GRACE):
+            for source in sources:
+                await store.sync_directory(_directory(store, source))
+        return report
+
+
+def _directory(store: SftpStore, source: Source) -> bytes:
+    """Where the archives of a source are."""
+    return b"%b/%b" % (store.directory, source.directory) if source.directory else store.directory
 
 
 @asynccontextmanager
@@ -105,7 +115,7 @@ async def _prepare_directories(
     """Make the sources' directories and remove what dead runs left there; returns archives that stand in our way."""
     taken = set()
     for source in sources:
-        path = b"%b/%b" % (store.directory, source.directory) if source.directory else store.directory
+        path = _directory(store, source)
         await store.make_directory(path)
         prefix = source.directory + b"/" if source.directory else b""
         ending = b"-" + os.fsencode(timestamp) + b".tar.gz"

@@ -96,7 +96,7 @@ class BodyWriter:
         self._last_problem: Problem | None = None
 
     async def write(self, *, hard_links: bool) -> Body:
-        """Plan, pack and send everything, index and footer last.
+        """Plan, pack and send everything, index and footer last, and finish the file.
 
         Raises SourceError, SourceMoved, SourceChanged, WorkerDied, PackingFailed, NoSpace, or RemoteError from the
         file.
@@ -110,6 +110,7 @@ class BodyWriter:
                 return await self._write_whole(slot, part.whole)
             async with _open_spool() as spool:
                 await self._write_segments(plan, part, slot, spool)
+            await self._file.finish()
             return Body(self._size, self._raw_size, self._members, self._digest.hexdigest(), self._problems)
         except BaseException:
             with CancelScope(shield=True):
@@ -123,7 +124,7 @@ class BodyWriter:
         """An archive of one segment has come ready from the packing process, with its digest."""
         self._check(whole)
         self._listener(SegmentPacked(self._entry, whole.raw_length, whole.length))
-        await self._file.write(0, slot.data(whole.length))
+        await self._file.write_whole(slot.data(whole.length))
         self._listener(SegmentSent(self._entry, whole.length))
         return Body(whole.length, whole.raw_length, whole.members, whole.digest, self._problems)
 

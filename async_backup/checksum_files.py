@@ -71,6 +71,5 @@ async def write_checksum_file(
     temporary = directory + slash + run.temporary_name(checksum_name(name, algorithm))
     file = await store.create(temporary)
     async with discarded(temporary, file):
-        await file.write(0, checksum_line(digest, name))
-        await file.finish()
+        await file.write_whole(checksum_line(digest, name))
         await store.rename(temporary, final)

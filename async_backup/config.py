@@ -147,6 +147,11 @@ class Limits:
             raise SettingsError(f"a rate limit of {self.rate} bytes a second is too low; the least is 1k")
 
     @property
+    def verifications(self) -> int:
+        """Archives that may be verified and committed at once: mostly they wait for answers."""
+        return 16 * self.connections
+
+    @property
     def slots(self) -> int:
         """Packed segments that may exist at once: two for each process and one for each channel."""
         return 2 * self.processes + self.connections * self.channels

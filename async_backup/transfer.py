@@ -18,6 +18,7 @@ from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch
 from async_backup.events import EntryUploaded, FileProblem
 from async_backup.model import Committed
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
+from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,6 @@ class Transfer:
         async with self.discarded_on_error(temporary, file):
             writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm, changed=self._changed)
             body = await writer.write(hard_links=hard_links)
-            await file.finish()
         self._listener(EntryUploaded(entry, body.size, body.digest))
         return Uploaded(entry, temporary, body, attempt)
 
@@ -104,8 +104,9 @@ class Transfer:
         """What follows the rename; nothing here can undo the commit any more."""
         reason: str | None = "the run had to end"
         with self._kept_from_cancellation():
-            reason = await self._write_checksum_file(entry, body.digest) if self._checksum_file else None
-            await self._store.sync_directory(self._directory(entry))
+            async with task_group() as tasks:  # the checksum's own name is flushed by who comes next, or at the end
+                tasks.start_soon(self._store.sync_directory, self._directory(entry))
+                reason = await self._write_checksum_file(entry, body.digest) if self._checksum_file else None
         if reason is None:
             return body.problems
         problem = Problem(entry.name, ProblemKind.CHECKSUM_FILE, f"the checksum file was not written: {reason}")

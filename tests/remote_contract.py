@@ -101,6 +101,15 @@ class RemoteContract:
         await put(place, b"a", b"content")
         assert place.world.files() == {b"a": b"content"}
 
+    @pytest.mark.parametrize("size", [0, 1, 261_120, 261_121, 1_000_000])
+    async def test_what_was_written_whole_is_there_and_finished(self, place: Place, size: int) -> None:
+        content = random.Random(size).randbytes(size)
+        file = await place.store.create(place.path(b"a"))
+        await file.write_whole(memoryview(content))
+        await file.abandon()  # it is closed already
+        assert (await place.store.digest(place.path(b"a"), size)).value == md5(content)
+        assert place.world.files() == {b"a": content}
+
     async def test_an_empty_file_is_a_file(self, place: Place) -> None:
         file = await place.store.create(place.path(b"empty"))
         await file.finish()

@@ -90,6 +90,14 @@ async def put(store: SftpStore, path: bytes = b"/d/a") -> None:
     await file.finish()
 
 
+async def test_a_small_file_on_a_full_disk_is_an_error_too(tmp_path: Path) -> None:
+    async with store_with(tmp_path, DiskFull(after=100_000)) as store:
+        file = await store.create(b"/d/a")
+        with pytest.raises(RemoteFull, match="full"):
+            await file.write_whole(CONTENT[:200_000])
+        await file.abandon()
+
+
 async def test_nothing_is_left_by_the_probe(tmp_path: Path) -> None:
     async with store_with(tmp_path) as store:
         assert (store.verification, store.verification_reason) == ("md5sum", "")

@@ -40,6 +40,9 @@ class RemoteFile(Protocol):
     async def finish(self) -> None:
         """Close the file after its data has reached the disk, as far as the server can promise that."""
 
+    async def write_whole(self, data: memoryview | bytes) -> None:
+        """Write all there is and finish; what is small takes a single round trip."""
+
     async def abandon(self) -> None:
         """Close the file without any promise; raises nothing."""
 

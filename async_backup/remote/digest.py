@@ -78,7 +78,7 @@ class DigestCommand:
         if self._command is None:
             raise NoDigestCommand(f"{self._pool.host}: no command for {self._algorithm} was found")
         shell = await self._pool.shell()
-        answer = await shell.run(command_line(self._command, path), self._timeout + size / _SLOWEST)
+        answer = await shell.run(command_line(self._command, path), self._timeout + size / _SLOWEST, 1 + size)
         value = parse_digest(answer, self._algorithm)
         if value is None:
             said = answer.output.strip()[:200].decode("utf-8", "backslashreplace")

@@ -187,6 +187,11 @@ class MemoryFile:
         async with self._store.request("finish"):
             pass
 
+    async def write_whole(self, data: memoryview | bytes) -> None:
+        """See `RemoteFile`."""
+        await self.write(0, data)
+        await self.finish()
+
     async def abandon(self) -> None:
         """See `RemoteFile`."""
         await checkpoint()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -101,17 +100,16 @@ class Pool:
         return usable
 
     async def shell(self) -> Shell:
-        """A shell that is idle, if there is one; raises NoDigestCommand where the server opens none."""
+        """The shell with the least to do; raises NoDigestCommand where the server opens none."""
         shells = [shell for link in self._links if (shell := link.usable_shell())]
-        for shell in shells:
-            if not shell.is_busy:
-                return shell
+        if shells and not all(shell.load for shell in shells):
+            return min(shells, key=lambda shell: shell.load)
         for link in self._links:
             if link.usable_shell() is None and (opened := await link.open_shell()):
                 return opened
         if not shells:
             raise NoDigestCommand(f"{self.host}: the server opens no session for a command")
-        return random.choice(shells)
+        return min(shells, key=lambda shell: shell.load)
 
     def drop_shells(self) -> None:
         """Leave the sessions of shells to the channels: they are of no use on this server."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from async_backup.errors import ConnectionDropped, RemoteError, RemoteExists, RemoteNotFound
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.ssh.connection import OpenFlags
+from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
     from async_backup.remote.ssh.connection import Channel
@@ -90,10 +91,9 @@ async def remove(channel: Channel, path: bytes) -> None:
 async def sync_directory(channel: Channel, path: bytes) -> None:
     """Flush a directory: OpenSSH does that through a handle that is open for reading."""
     handle = await channel.open(path, OpenFlags.READ)
-    try:
-        await handle.sync()
-    finally:
-        await close_quietly(handle)
+    async with task_group() as tasks:
+        tasks.start_soon(handle.sync)
+        tasks.start_soon(close_quietly, handle)  # sent right behind it
 
 
 def _shown(path: bytes) -> str:

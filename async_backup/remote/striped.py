@@ -65,6 +65,28 @@ class StripedFile:
         await handle.sync()
         await self._handles.close()
 
+    async def write_whole(self, data: memoryview | bytes) -> None:
+        """See `RemoteFile.write_whole`."""
+        handle = await self._handles.any()
+        if len(data) > handle.channel.chunk:
+            await self.write(0, data)
+            await self.finish()
+        else:
+            await self._rate.take(len(data))
+            await retried(partial(self._write_at_once, bytes(data)), self._retries)
+
+    async def _write_at_once(self, data: bytes) -> None:
+        """Send all requests one behind the other: a server handles those of one file in their order."""
+        handle = await self._handles.any()
+        try:
+            with handle.channel.loaded(len(data)):
+                async with handle.channel.window, task_group() as tasks:
+                    tasks.start_soon(handle.write, 0, data)
+                    tasks.start_soon(handle.sync)
+                    tasks.start_soon(self._handles.close)
+        except RemoteError as error:
+            raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error
+
     async def abandon(self) -> None:
         """See `RemoteFile.abandon`. What was on its way before has been written or dropped when it returns."""
         await self._handles.abandon()

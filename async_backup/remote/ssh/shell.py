@@ -28,36 +28,50 @@ class Answer(NamedTuple):
 
 
 class Shell:
-    """A POSIX `sh` behind a session channel."""
+    """A POSIX `sh` behind a session channel.
+
+    Commands may overlap: each is sent at once, so that it costs no round trip of its own where others wait for their
+    answers, which come in the same order.
+    """
 
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], host: str) -> None:
         self._process = process
         self._host = host
         self._turn = Lock()
+        self.load = 0
+        """What the commands weigh that have not been answered yet."""
         self.is_usable = True
 
-    @property
-    def is_busy(self) -> bool:
-        return self._turn.locked()
+    async def run(self, command: bytes, timeout: float, weight: int = 1) -> Answer:
+        """Run a one-line command that reads no input; raises ConnectionDropped, also after `timeout` seconds.
 
-    async def run(self, command: bytes, timeout: float) -> Answer:
-        """Run a one-line command that reads no input; raises ConnectionDropped, also after `timeout` seconds."""
-        async with self._turn:
-            if not self.is_usable:
-                raise ConnectionDropped(f"{self._host}: the shell was closed")
-            try:
-                with move_on_after(timeout), translated(self._host, "running a command"):
-                    return await self._converse(command)
-            except BaseException:
-                self.close()
-                raise
-            self.close()
-            raise ConnectionDropped(f"{self._host}: a command gave no answer for {timeout:g} seconds")
-
-    async def _converse(self, command: bytes) -> Answer:
+        They count from the moment when the commands before it were answered. `weight` says how much it has to do.
+        """
+        self._check_usable()
         begin, end = (secrets.token_hex(12).encode() for _ in range(2))
-        line = b"echo %b; { %b; } 2>&1 </dev/null; s=$?; echo; echo %b $s\n" % (begin, command, end)
-        self._process.stdin.write(line)
+        self.load += weight
+        try:
+            self._send(b"echo %b; { %b; } 2>&1 </dev/null; s=$?; echo; echo %b $s\n" % (begin, command, end))
+            async with self._turn:
+                self._check_usable()
+                with move_on_after(timeout), translated(self._host, "running a command"):
+                    return await self._answer(begin, end)
+            raise ConnectionDropped(f"{self._host}: a command gave no answer for {timeout:g} seconds")
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.load -= weight
+
+    def _check_usable(self) -> None:
+        if not self.is_usable:
+            raise ConnectionDropped(f"{self._host}: the shell was closed")
+
+    def _send(self, line: bytes) -> None:
+        with translated(self._host, "running a command"):
+            self._process.stdin.write(line)
+
+    async def _answer(self, begin: bytes, end: bytes) -> Answer:
         await self._read_until(begin)
         output, status = await self._read_until(end)
         return Answer(int(status), output)
