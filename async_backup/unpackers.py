@@ -65,7 +65,11 @@ class Unpackers:
 
     async def finish(self, file: OpenFile, *, is_kept: bool) -> Unpacked:
         """Give a large file its name, or remove it."""
-        return await self._call(unpack_process.finish_file, file, is_kept=is_kept)
+        try:
+            return await self._call(unpack_process.finish_file, file, is_kept=is_kept)
+        except WorkerDied:
+            async with self._processes.one_more() as process:
+                return await process.call(unpack_process.finish_file, file, is_kept=is_kept)
 
     async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return await self._processes.least_busy().call(function, *args, **kwargs)

@@ -531,3 +531,23 @@ async def test_large_files_with_long_names_that_begin_alike_are_not_mixed_up(tmp
     restored = await restore_from(store_of(archive_of(source)), target)
     assert restored.report.exit_code == 0
     assert tree(target / "entry") == tree(source)
+
+
+async def test_if_newer_has_nothing_to_do_where_all_is_there_already(source: Path, target: Path) -> None:
+    store = store_of(archive_of(source))
+    await restore_from(store, target)
+    again = await restore_from(store, target, overwrite=Overwrite.IF_NEWER)
+    assert again.report.exit_code == 0
+    assert {kind for _, kind in again.told} == {"kept"}
+    assert tree(target / "entry") == tree(source)
+
+
+async def test_if_newer_completes_what_was_not_finished_links_too(source: Path, target: Path) -> None:
+    store = store_of(archive_of(source))
+    await restore_from(store, target)
+    for name in ("sub/deep/second", "sub/large again", "sub/file03"):
+        (target / "entry" / name).unlink()
+    again = await restore_from(store, target, overwrite=Overwrite.IF_NEWER)
+    assert again.report.exit_code == 0
+    assert tree(target / "entry") == tree(source)
+    assert os.path.samefile(target / "entry/large", target / "entry/sub/large again")

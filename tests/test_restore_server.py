@@ -160,6 +160,7 @@ async def test_a_process_that_dies_costs_nothing(
     report = await restore(settings)
     assert (tmp_path / "flag").exists()
     assert (report.exit_code, report.error, report.issues) == (0, None, ())
+    assert (tmp_path / "restored/entry/sub").stat().st_mode & 0o777 == 0o755
     assert tree(tmp_path / "restored/entry") == tree(source / "entry")
 
 
@@ -201,6 +202,16 @@ def test_the_command_speaks_json(sshd: Sshd, target: Path, tmp_path: Path) -> No
     assert [event["event"] for event in events] == ["restore_started", "bytes_restored", "restore_ended"]
     assert events[-1]["exit_code"] == 0
     assert events[-1]["files"] == 1
+
+
+def test_what_is_kept_is_counted_and_named_with_v(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
+    command = restore_command(sshd, target, "entry", "--to", str(tmp_path / "restored"), "--overwrite", "if-newer")
+    assert finished(command).returncode == 0
+    again, all_named = finished(command), finished([*command, "-v"])
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "302 files that are not older were there and were kept (-v names them)" in again.stdout
+    assert "kept: entry/sub/last: one that is not older is there, and was kept" in all_named.stdout
+    assert tree(tmp_path / "restored/entry") == tree(source / "entry")
 
 
 def test_many_members_refused_for_one_reason_are_named_ten_times_unless_all_are_wanted(

@@ -32,6 +32,8 @@ _KINDS = {
     IssueKind.IN_THE_WAY: "not restored",
     IssueKind.FAILED: "not restored",
     IssueKind.DAMAGED: "damaged",
+    IssueKind.INCOMPLETE: "incomplete",
+    IssueKind.KEPT: "kept",
     IssueKind.ATTRIBUTE: "not as it was",
     IssueKind.NOTE: "note",
 }
@@ -67,7 +69,7 @@ class RestorePrinter:
             self._detail(f"{shown(event.archive)}: {members}, {size(event.wanted_size)} of {size(event.size)} to fetch")
 
     def _issue(self, issue: Issue) -> None:
-        say = self._err if issue.kind.is_loss else self._out
+        say = self._err if issue.kind.is_loss else self._detail if issue.kind is IssueKind.KEPT else self._out
         self._alike[issue.kind, issue.reason] += 1
         alike = self._alike[issue.kind, issue.reason]
         if alike == self._most_alike + 1:
@@ -94,6 +96,9 @@ class RestorePrinter:
         if report.error is not None:
             self._err(f"error: {one_line(report.error)}")
             self._err("what was restored before that is there; the rest is not")
+        kept = report.counts.get(IssueKind.KEPT, 0)
+        if kept:
+            self._out(f"{counted(kept, 'file')} that are not older were there and were kept (-v names them)")
         lost = sum(times for kind, times in report.counts.items() if kind.is_loss)
         if lost:
             came = "did not come back as it was" if lost == 1 else "did not come back as they were"

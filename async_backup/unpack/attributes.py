@@ -6,6 +6,7 @@ import errno
 import grp
 import os
 import pwd
+import stat
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -73,8 +74,8 @@ class Attributes:
     def set_on(self, descriptor: int, member: TarMember, owner: tuple[int, int] | None, *, has_acl: bool) -> None:
         """Set everything on an open file or directory; `has_acl` where it may have got an ACL from its directory.
 
-        Attributes come before the mode, which may take away the right to set them; ACLs come after it, of which it
-        would change the mask.
+        Attributes come before the mode, which may take away the right to set them, and the mode comes last: until then
+        it says that the file is not finished.
         """
         path = b"/proc/self/fd/%d" % descriptor
         if owner is not None:
@@ -84,11 +85,14 @@ class Attributes:
             self._set_xattrs(path, member, follow=True)
         if has_acl:
             _remove_acls(path)
-        with self._noting(member, "modes"):
-            os.fchmod(descriptor, self.mode(member))
-        if member.acl_access or member.acl_default:
-            self._set_acls(path, member, follow=True)
         self._set_time(descriptor, member)
+        mode = self.mode(member)
+        if member.acl_access or member.acl_default:
+            with self._noting(member, "modes"):
+                os.fchmod(descriptor, mode | stat.S_ISVTX)  # it is not finished yet
+            self._set_acls(path, member, follow=True)
+        with self._noting(member, "modes"):
+            os.fchmod(descriptor, mode)
 
     def _set_time(self, descriptor: int, member: TarMember) -> None:
         try:

@@ -52,6 +52,7 @@ class Disk:
     def replace_leftovers(self) -> None:
         """Take temporary files, and what is in the way where nothing should be, for those of a process that died."""
         self._replaces_leftovers = True
+        self._entered = None
         if self._overwrite is Overwrite.NEVER:
             self._overwrite = Overwrite.ALWAYS
 
@@ -111,7 +112,7 @@ class Disk:
         except FileExistsError:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
-                return False
+                return self._replaces_leftovers  # then it may be one that the process made that died
             self._check_replaceable(path, status, mtime_ns)
             os.unlink(name, dir_fd=directory)
             os.mkdir(name, 0o700, dir_fd=directory)
@@ -159,9 +160,8 @@ class Disk:
             inode = os.stat(name_of(target), dir_fd=source, follow_symlinks=False)
             if not stat.S_ISREG(inode.st_mode):
                 raise Refused("a hard link to what is no regular file")
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(name_of(path), dir_fd=self.above(path), follow_symlinks=False), inode):
-                    return
+            if self.are_one(target, path):
+                return
 
             def link(name: bytes, directory: int) -> None:
                 os.link(name_of(target), name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
@@ -169,6 +169,22 @@ class Disk:
             self.make(path, mtime_ns, link)
         finally:
             os.close(source)
+
+    def are_one(self, one: bytes, other: bytes) -> bool:
+        """Whether both paths are names of the same file."""
+        try:
+            first = os.stat(name_of(one), dir_fd=self.above(one), follow_symlinks=False)
+            return os.path.samestat(first, os.stat(name_of(other), dir_fd=self.above(other), follow_symlinks=False))
+        except FileNotFoundError:
+            return False
+
+    def is_as_old(self, path: bytes, mtime_ns: int) -> bool:
+        """Whether a regular file stands there with that very time."""
+        try:
+            status = os.stat(name_of(path), dir_fd=self.above(path), follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_mtime_ns == mtime_ns
 
     def rename(self, temporary: bytes, path: bytes) -> None:
         """Give what stands beside `path` that name, in place of what has it now."""

@@ -215,9 +215,22 @@ class Unpacker:
                 self._set_on(self._disk.directory(late.path), late.member)
 
     def lose_link(self, late: Late) -> None:
-        """Say of a hard link that the file it is a link to is not there."""
-        reason = "it is a link to a file that was not restored; name its path alone to get it"
-        self._issues.append(Issue(late.path, IssueKind.FAILED, reason))
+        """Deal with a hard link whose file this restore has not put there.
+
+        With if-newer it may have been kept, from a restore that did not come to its end: then it has the very time that
+        the link has in the archive, and the link is made. Otherwise the link is lost.
+        """
+        with self._noting(late.path):
+            if late.member is None or not self._is_kept(late.target, late.path, late.member.mtime_ns):
+                reason = "it is a link to a file that was not restored; name its path alone to get it"
+                raise Refused(reason, IssueKind.FAILED)
+            self._disk.link(late.target, late.path, late.member.mtime_ns)
+            self._files += 1
+
+    def _is_kept(self, target: bytes, path: bytes, mtime_ns: int) -> bool:
+        if self._rules.overwrite is not Overwrite.IF_NEWER:
+            return False
+        return self._disk.are_one(target, path) or self._disk.is_as_old(target, mtime_ns)
 
     def _set_on(self, descriptor: int, member: TarMember) -> None:
         status = os.fstat(descriptor)
