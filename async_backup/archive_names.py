@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = b".tar.gz"
 CLASSIC: Final = "%d-%m-%Y-%H:%M:%S"
+USUAL_FORMATS: Final = (DEFAULT_TIMESTAMP, CLASSIC)
 
 _LAST_YEAR_OF_2000S = 68
 """`%y` stands for 1969 to 2068 (POSIX, strptime)."""
@@ -42,7 +43,7 @@ class NameParser:
     Raises SettingsError for a format whose times cannot be read back.
     """
 
-    def __init__(self, formats: Sequence[str] = (DEFAULT_TIMESTAMP, CLASSIC)) -> None:
+    def __init__(self, formats: Sequence[str] = USUAL_FORMATS) -> None:
         self._formats = sorted(map(_Format.compile, formats), key=lambda known: known.width, reverse=True)
 
     def parse(self, name: bytes) -> ArchiveName | None:

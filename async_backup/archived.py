@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,10 @@ from async_backup.errors import DamagedArchive
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from async_backup.archive.index import Footer, Segment
-    from async_backup.remote.base import RemoteReader, RemoteStore
+    from async_backup.remote.base import RemoteReader
 
 _TAIL = 256 << 10
 """Bytes read from the end at first: footer and, of most archives, the whole index, in one round trip."""
@@ -41,16 +40,6 @@ class IndexedArchive:
     @property
     def longest_segment(self) -> int:
         return max((segment.length for segment in self.segments), default=0)
-
-
-@asynccontextmanager
-async def open_reader(store: RemoteStore, path: bytes) -> AsyncIterator[RemoteReader]:
-    """A file of the destination, by its path in it; raises RemoteNotFound, RemoteError."""
-    reader = await store.open(b"%b/%b" % (store.directory.rstrip(b"/"), path))
-    try:
-        yield reader
-    finally:
-        await reader.close()
 
 
 async def read_archive(reader: RemoteReader, path: bytes) -> IndexedArchive:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from anyio import Event, move_on_after
 
+from async_backup.archive_names import SUFFIX
 from async_backup.errors import RemoteError
 from async_backup.events import Connected, LeftoverRemoved, RunEnded, ignore
 from async_backup.heap import keep_freed_memory
@@ -17,6 +18,7 @@ from async_backup.model import Report
 from async_backup.pipeline import Pipeline
 from async_backup.remote.discarding import CLEANUP_GRACE
 from async_backup.remote.naming import RunId
+from async_backup.remote.places import path_in
 from async_backup.remote.store import open_store
 from async_backup.scan import resolve_sources, scan_all
 from async_backup.tasks import task_group
@@ -85,13 +87,8 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
         report = await pipeline.run(found, stop, verifiers=settings.limits.verifications, on_stop=workers.abort)
         with move_on_after(CLEANUP_GRACE):
             for source in sources:
-                await store.sync_directory(_directory(store, source))
+                await store.sync_directory(path_in(store, source.directory))
         return report
-
-
-def _directory(store: SftpStore, source: Source) -> bytes:
-    """Where the archives of a source are."""
-    return b"%b/%b" % (store.directory, source.directory) if source.directory else store.directory
 
 
 @asynccontextmanager
@@ -115,10 +112,10 @@ async def _prepare_directories(
     """Make the sources' directories and remove what dead runs left there; returns archives that stand in our way."""
     taken = set()
     for source in sources:
-        path = _directory(store, source)
+        path = path_in(store, source.directory)
         await store.make_directory(path)
         prefix = source.directory + b"/" if source.directory else b""
-        ending = b"-" + os.fsencode(timestamp) + b".tar.gz"
+        ending = b"-" + os.fsencode(timestamp) + SUFFIX
         for entry in await store.entries(path):
             if entry.name.endswith(ending):
                 taken.add(prefix + entry.name)

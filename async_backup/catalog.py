@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 from async_backup.archive_names import SUFFIX, parse_moment
 from async_backup.config import HASHES
 from async_backup.errors import ConnectionDropped, RemoteError, RemoteNotFound, Unreachable
+from async_backup.remote.places import path_in
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ async def read_directories(store: RemoteStore) -> dict[bytes, list[RemoteEntry]]
 
     async def look(directory: bytes) -> None:
         async with limiter:
-            path = b"%b/%b" % (store.directory.rstrip(b"/"), directory) if directory else store.directory
             try:
-                found[directory] = list(await store.entries(path))
+                found[directory] = list(await store.entries(path_in(store, directory)))
             except RemoteError as error:
                 if not directory or isinstance(error, ConnectionDropped | Unreachable):
                     raise  # but what is not ours to read in the destination is not ours at all

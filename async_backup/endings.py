@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from async_backup.archive.index import FOOTER_SIZE, FOOTER_TAG, read_footer
 from async_backup.checksum_files import SIZE_LIMIT, checksum_name, recorded_digest
-from async_backup.errors import AuthenticationError, ConnectionDropped, HostKeyError, RemoteError, Unreachable
+from async_backup.errors import SERVER_GONE, RemoteError
+from async_backup.remote.places import open_reader, path_in
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from async_backup.remote.base import RemoteStore
 
 _AT_ONCE = 64
-
-SERVER_GONE = (ConnectionDropped, Unreachable, HostKeyError, AuthenticationError)
-"""Errors after which every other request would fail as well."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -38,7 +36,7 @@ async def read_endings(store: RemoteStore, archives: Sequence[StoredArchive]) ->
 
     async def read(archive: StoredArchive) -> Ending:
         try:
-            tail = await store.read_ending(path_of(store, archive.path), archive.size, FOOTER_SIZE)
+            tail = await store.read_ending(path_in(store, archive.path), archive.size, FOOTER_SIZE)
             return Ending(_whole_footer(tail, archive.size))
         except ValueError as error:
             return Ending(None, str(error))
@@ -89,11 +87,8 @@ async def read_checksum_file(store: RemoteStore, archive: bytes, algorithm: str)
     Raises RemoteError only where the server is gone.
     """
     try:
-        reader = await store.open(path_of(store, checksum_name(archive, algorithm)))
-        try:
+        async with open_reader(store, checksum_name(archive, algorithm)) as reader:
             content = await reader.read(0, min(reader.size, SIZE_LIMIT + 1))
-        finally:
-            await reader.close()
     except SERVER_GONE:
         raise
     except RemoteError:
@@ -101,11 +96,6 @@ async def read_checksum_file(store: RemoteStore, archive: bytes, algorithm: str)
     with suppress(ValueError):
         return Recorded(content, recorded_digest(content, algorithm, archive.rpartition(b"/")[2]))
     return Recorded(content, None)
-
-
-def path_of(store: RemoteStore, path: bytes) -> bytes:
-    """From a path in the destination to one that the store takes."""
-    return b"%b/%b" % (store.directory.rstrip(b"/"), path)
 
 
 async def side_by_side(call: Callable[[_T], Awaitable[_R]], items: Sequence[_T], *, at_once: int) -> list[_R]:

@@ -135,3 +135,10 @@ class DigestMismatch(RemoteError):
         super().__init__(f"hash values of {name} do not match: {sent} before upload, {stored} after")
         self.sent = sent
         self.stored = stored
+
+
+NO_SERVER = (Unreachable, HostKeyError, AuthenticationError)
+"""Errors after which there is no connection, and none can be made."""
+
+SERVER_GONE = (ConnectionDropped, *NO_SERVER)
+"""Errors after which every other request would fail as well."""

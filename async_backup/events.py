@@ -145,5 +145,5 @@ Event = (
 Listener = Callable[[Event], None]
 
 
-def ignore(event: Event) -> None:
+def ignore(event: object) -> None:
     """The listener that does nothing."""

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from async_backup.archive_names import SUFFIX
 from async_backup.errors import SettingsError, SourceError
 from async_backup.events import EntrySkipped, SourceEmpty
 from async_backup.model import Entry
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.archive.selection import Selection
-
-SUFFIX = b".tar.gz"
 
 
 @dataclass(frozen=True, slots=True)

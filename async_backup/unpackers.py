@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from async_backup import unpack_process
 from async_backup.errors import WorkerDied
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from async_backup.unpack.rules import Issue, UnpackRules
     from async_backup.unpack.segment import Unpacked, Wanted
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _SLOTS_A_PROCESS = 2
@@ -37,42 +37,31 @@ class Unpackers:
         self.slots = processes.slots
 
     async def members(self, slot: Slot, segment: Segment, wanted: Wanted | None) -> Unpacked:
-        """Restore the members of the segment in `slot`; raises DamagedSegment.
-
-        Where a process dies at it, another one of its own tries once more.
-        """
-        stored = _stored(slot, segment)
-        try:
-            return await self._call(unpack_process.restore_members, stored, wanted)
-        except WorkerDied:
-            async with self._processes.one_more() as process:
-                return await process.call(unpack_process.restore_members, stored, wanted, is_again=True)
+        """Restore the members of the segment in `slot`; raises DamagedSegment."""
+        job = partial(unpack_process.restore_members, _stored(slot, segment), wanted)
+        return await self._call(job, again=partial(job, is_again=True))
 
     async def piece(
         self, slot: Slot, segment: Segment, file: OpenFile, extents: Sequence[tuple[int, int]]
     ) -> list[Issue]:
         """Write the segment in `slot` into a large file, at `extents` (offset, length); raises DamagedSegment."""
-        stored = _stored(slot, segment)
-        try:
-            return await self._call(unpack_process.restore_piece, stored, file, extents)
-        except WorkerDied:
-            async with self._processes.one_more() as process:
-                return await process.call(unpack_process.restore_piece, stored, file, extents)
+        return await self._call(partial(unpack_process.restore_piece, _stored(slot, segment), file, extents))
 
     async def check(self, slot: Slot, segment: Segment, *, is_last: bool) -> Checked:
         """Compare the segment in `slot` with what the index tells of it; raises DamagedSegment."""
-        return await self._call(unpack_process.check_segment, slot.index, segment, is_last=is_last)
+        return await self._call(partial(unpack_process.check_segment, slot.index, segment, is_last=is_last))
 
     async def finish(self, file: OpenFile, *, is_kept: bool) -> Unpacked:
         """Give a large file its name, or remove it."""
+        return await self._call(partial(unpack_process.finish_file, file, is_kept=is_kept))
+
+    async def _call(self, job: Callable[[], _T], again: Callable[[], _T] | None = None) -> _T:
+        """Where a process dies at a job, another one of its own tries once more, or does `again` instead."""
         try:
-            return await self._call(unpack_process.finish_file, file, is_kept=is_kept)
+            return await self._processes.least_busy().call(job)
         except WorkerDied:
             async with self._processes.one_more() as process:
-                return await process.call(unpack_process.finish_file, file, is_kept=is_kept)
-
-    async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await self._processes.least_busy().call(function, *args, **kwargs)
+                return await process.call(again or job)
 
 
 def _stored(slot: Slot, segment: Segment) -> Stored:

@@ -91,39 +91,54 @@ class AcknowledgeWithoutWriting(Fault):
         return None
 
 
-class _AfterBytes(Fault):
-    """Fires once, when `after` bytes have been written by all."""
+class AfterBytes(Fault):
+    """The base of what fires each time that `after` more bytes have passed all channels, `times` times."""
 
     def __init__(self, after: int, times: int = 1) -> None:
         super().__init__()
         self._after = after
         self._times = times
-        self._written = 0
+        self._passed = 0
 
-    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
-        self._written += len(data)
-        if self._written >= self._after * (self.fired + 1) and self.fired < self._times:
+    def count(self, files: DemoFiles, data: bytes) -> None:
+        """Count bytes that pass; raises OSError where it fires."""
+        self._passed += len(data)
+        if self._passed >= self._after * (self.fired + 1) and self.fired < self._times:
             self.hit()
             self.fire(files)
             raise OSError(errno.EIO, "gone")
-        return data
 
     def fire(self, files: DemoFiles) -> None:
         raise NotImplementedError
 
 
-class DropConnection(_AfterBytes):
-    """The connection ends each time that `after` more bytes have been written."""
+class DropsConnection(AfterBytes):
+    """The connection ends."""
 
     def fire(self, files: DemoFiles) -> None:
         files.connection.abort()
 
 
-class CloseChannel(_AfterBytes):
-    """The channel ends each time that `after` more bytes have been written; its connection lives on."""
+class ClosesChannel(AfterBytes):
+    """The channel ends; its connection lives on."""
 
     def fire(self, files: DemoFiles) -> None:
         files.channel.abort()
+
+
+class _OnWrite(AfterBytes):
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        del offset
+        self.count(files, data)
+        return data
+
+
+class DropConnection(_OnWrite, DropsConnection):
+    """The connection ends each time that `after` more bytes have been written."""
+
+
+class CloseChannel(_OnWrite, ClosesChannel):
+    """The channel ends each time that `after` more bytes have been written; its connection lives on."""
 
 
 class CreateAnswerLost(Fault):

@@ -11,6 +11,7 @@ import asyncssh
 
 from async_backup.demo.files import DemoFiles
 from tests.embedded import Fault
+from tests.file_faults import AfterBytes, ClosesChannel, DropsConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,39 +89,18 @@ class ReadsFail(_OnRead):
         return data
 
 
-class _AfterReads(_OnRead):
-    """Fires each time that `after` more bytes have been read by all, `times` times."""
-
-    def __init__(self, after: int, times: int = 1) -> None:
-        super().__init__()
-        self._after = after
-        self._times = times
-        self._read = 0
-
+class _Counted(_OnRead, AfterBytes):
     def passed_on(self, files: DemoFiles, data: bytes) -> bytes:
-        self._read += len(data)
-        if self._read >= self._after * (self.fired + 1) and self.fired < self._times:
-            self.hit()
-            self.fire(files)
-            raise OSError(errno.EIO, "gone")
+        self.count(files, data)
         return data
 
-    def fire(self, files: DemoFiles) -> None:
-        raise NotImplementedError
+
+class DropWhileReading(_Counted, DropsConnection):
+    """The connection ends each time that `after` more bytes have been read."""
 
 
-class DropWhileReading(_AfterReads):
-    """The connection ends."""
-
-    def fire(self, files: DemoFiles) -> None:
-        files.connection.abort()
-
-
-class CloseChannelWhileReading(_AfterReads):
-    """The channel ends; its connection lives on."""
-
-    def fire(self, files: DemoFiles) -> None:
-        files.channel.abort()
+class CloseChannelWhileReading(_Counted, ClosesChannel):
+    """The channel ends each time that `after` more bytes have been read; its connection lives on."""
 
 
 class OneReader(Fault):

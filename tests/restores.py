@@ -14,8 +14,9 @@ from anyio.lowlevel import checkpoint
 
 from async_backup import unpack_process
 from async_backup.config import Destination, Limits
+from async_backup.events import ignore
 from async_backup.remote.memory import MemoryStore
-from async_backup.restoring.model import RestoreSettings, ignore
+from async_backup.restoring.model import RestoreSettings
 from async_backup.restoring.restore import Restore
 from async_backup.slots import Slots
 from async_backup.unpackers import Unpackers
@@ -41,9 +42,9 @@ class InProcessUnpackers(Unpackers):
         self.slots = slots
         unpack_process._process = unpack_process._Process(mmap(slots.descriptor, 0), slots.size, rules)
 
-    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def _call(self, job: Callable[[], Any], again: Callable[[], Any] | None = None) -> Any:
         await checkpoint()
-        return function(*args, **kwargs)
+        return job()
 
 
 @asynccontextmanager

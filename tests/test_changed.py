@@ -15,7 +15,8 @@ from async_backup.errors import ExitCode, SourceChanged
 from async_backup.events import AttemptFailed, FileProblem
 from async_backup.model import Failed
 from async_backup.remote.memory import MemoryStore
-from async_backup.ui.plain import NORMAL, VERBOSE, PlainPrinter
+from async_backup.ui.lines import NORMAL, VERBOSE
+from async_backup.ui.plain import PlainPrinter
 from tests.archives import segments_of
 from tests.runs import LIMITS, archive_name, extracted, run_pipeline
 from tests.trees import SEGMENT

@@ -26,7 +26,7 @@ from async_backup.pruning.model import (
 from async_backup.pruning.plan import NEWEST_VERIFIED, judge
 from async_backup.pruning.prune import prune
 from async_backup.retention import KeepRules
-from async_backup.ui.plain import NORMAL, QUIET, VERBOSE
+from async_backup.ui.lines import NORMAL, QUIET, VERBOSE
 from async_backup.ui.pruning import PrunePrinter
 from tests.shelf import BASE, Shelf, archive_name, at, whole_archive
 

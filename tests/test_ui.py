@@ -34,7 +34,8 @@ from async_backup.remote.base import StoredDigest
 from async_backup.ui.bars import Bars
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import QUIET, PlainPrinter
+from async_backup.ui.lines import QUIET
+from async_backup.ui.plain import PlainPrinter
 from async_backup.ui.summary import summary
 from async_backup.ui.text import counted, duration, shown, size
 

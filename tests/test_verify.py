@@ -24,7 +24,7 @@ from async_backup.errors import (
     Unreachable,
 )
 from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import NORMAL, QUIET, VERBOSE
+from async_backup.ui.lines import NORMAL, QUIET, VERBOSE
 from async_backup.ui.verifying import VerifyBar, VerifyPrinter
 from async_backup.verifying.model import (
     ArchiveChecked,

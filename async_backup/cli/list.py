@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive_names import NameParser
 from async_backup.cli import options as opt
-from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail
 from async_backup.cli.output import say
-from async_backup.cli.reading import Where, read_until_stopped
-from async_backup.config import Limits
+from async_backup.cli.reading import read_until_stopped, where_of
 from async_backup.errors import SettingsError
 from async_backup.listing.archives import list_archives
 from async_backup.ui.json_lines import json_line
@@ -47,8 +45,7 @@ def list_(
     wanted = [os.fsencode(entry) for entry in entries or ()]
     is_detailed = bool(wanted) or verbose or as_json
     try:
-        destination = destination_of(dest, port)
-        where = Where(destination, ssh_settings(key, known_hosts, ssh_config, timeout), Limits(retries=retries))
+        where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
         names = NameParser(opt.formats(timestamp_format))
     except SettingsError as error:
         fail(error, as_json=as_json)
@@ -60,5 +57,5 @@ def list_(
     listing = read_until_stopped(where, read, as_json=as_json)
     for listed in listing.archives if as_json else ():
         say(json_line(listed_fields(listed)))
-    for line in () if as_json else listing_lines(listing, str(destination), is_detailed=is_detailed):
+    for line in () if as_json else listing_lines(listing, str(where.destination), is_detailed=is_detailed):
         say(line)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from async_backup.cli.output import complain, say
 from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import NORMAL
+from async_backup.ui.lines import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

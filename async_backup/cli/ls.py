@@ -12,13 +12,12 @@ from anyio import to_thread
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
 from async_backup.cli import options as opt
-from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail
 from async_backup.cli.output import say
-from async_backup.cli.reading import Where, read_until_stopped
-from async_backup.config import Limits
+from async_backup.cli.reading import read_until_stopped, where_of
 from async_backup.errors import DamagedArchive, SettingsError
 from async_backup.listing.contents import read_contents
+from async_backup.remote.places import path_in
 from async_backup.ui.json_lines import json_line
 from async_backup.ui.listing import MemberLines, member_fields
 
@@ -54,15 +53,14 @@ def ls(
     The name of the entry may be left out of PATH. Owners are numbers, times are local.
     """
     try:
-        destination = destination_of(dest, port)
-        where = Where(destination, ssh_settings(key, known_hosts, ssh_config, timeout), Limits(retries=retries))
+        where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
         names = NameParser(opt.formats(timestamp_format))
     except SettingsError as error:
         fail(error, as_json=as_json)
 
     async def show(store: SftpStore, stop: Event) -> None:
         found = (await read_catalog(store, names)).find(os.fsencode(archive))
-        contents = await _contents(store, found.path, destination)
+        contents = await _contents(store, found.path, where.destination)
         lines = _lines(contents, [os.fsencode(path) for path in paths or ()], recursive=recursive, as_json=as_json)
         await to_thread.run_sync(_say_all, lines, stop, abandon_on_cancel=True)
 
@@ -84,7 +82,7 @@ async def _contents(store: SftpStore, path: bytes, destination: Destination) -> 
     try:
         return await read_contents(store, path)
     except DamagedArchive as error:
-        command = _tar_command(destination, b"%b/%b" % (store.directory.rstrip(b"/"), path))
+        command = _tar_command(destination, path_in(store, path))
         raise DamagedArchive(
             f"{os.fsdecode(path)} has no index that can be read ({error.__cause__ or error}); "
             f"this lists it all the same, and restore reads it too: {command}"

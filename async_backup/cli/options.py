@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from async_backup.archive_names import CLASSIC
-from async_backup.config import DEFAULT_TIMESTAMP, HASHES, Changed, Limits, Verify
+from async_backup.archive_names import USUAL_FORMATS
+from async_backup.config import HASHES, Changed, Limits, Verify
 from async_backup.errors import SettingsError
-from async_backup.ui.plain import NORMAL, QUIET, VERBOSE
+from async_backup.ui.lines import NORMAL, QUIET, VERBOSE
 from async_backup.unpack.rules import Overwrite
 
 _CONNECTION, _TUNING, _SELECTION, _ARCHIVES, _OUTPUT = "Connection", "Tuning", "Selection", "Archives", "Output"
@@ -357,4 +357,4 @@ def verbosity(*, quiet: bool, verbose: bool) -> int:
 
 def formats(given: list[str] | None) -> tuple[str, ...]:
     """The timestamp formats in which names of archives are read."""
-    return tuple(given or (DEFAULT_TIMESTAMP, CLASSIC))
+    return tuple(given or USUAL_FORMATS)

@@ -10,11 +10,9 @@ from anyio import Event
 
 from async_backup.archive_names import NameParser
 from async_backup.cli import options as opt
-from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.output import complain, say
-from async_backup.cli.reading import Where
-from async_backup.config import Limits
+from async_backup.cli.reading import where_of
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.pruning.model import PruneSettings
 from async_backup.pruning.prune import prune as prune_archives
@@ -25,6 +23,7 @@ from async_backup.ui.json_lines import JsonPrinter
 from async_backup.ui.pruning import PrunePrinter
 
 if TYPE_CHECKING:
+    from async_backup.cli.reading import Where
     from async_backup.pruning.model import PruneListener, PruneReport
 
 
@@ -69,8 +68,7 @@ def prune(
         formats = opt.formats(timestamp_format)
         NameParser(formats)
         settings = PruneSettings(rules, tuple(os.fsencode(entry) for entry in entries or ()), formats, dry_run)
-        ssh = ssh_settings(key, known_hosts, ssh_config, timeout)
-        where = Where(destination_of(dest, port), ssh, Limits(retries=retries))
+        where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
         verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)

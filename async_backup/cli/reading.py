@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import run_until_stopped
+from async_backup.config import Limits
 from async_backup.errors import ExitCode
 from async_backup.remote.store import open_archives
 from async_backup.stopping import unless_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from anyio import Event
 
-    from async_backup.config import Destination, Limits, SshSettings
+    from async_backup.config import Destination, SshSettings
     from async_backup.remote.store import SftpStore
 
 _T = TypeVar("_T")
@@ -30,6 +33,20 @@ class Where:
     destination: Destination
     ssh: SshSettings
     limits: Limits
+
+
+def where_of(
+    dest: str,
+    port: int | None,
+    keys: Sequence[Path] | None,
+    known_hosts: Path | None,
+    ssh_config: Path | None,
+    timeout: float,
+    retries: int,
+) -> Where:
+    """From the options that these commands share; raises SettingsError."""
+    ssh = ssh_settings(keys, known_hosts, ssh_config, timeout)
+    return Where(destination_of(dest, port), ssh, Limits(retries=retries))
 
 
 def read_until_stopped(where: Where, work: Callable[[SftpStore, Event], Awaitable[_T]], *, as_json: bool) -> _T:

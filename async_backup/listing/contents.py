@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive.index import CHANGED, PIECE
 from async_backup.archive.member import DIRECTORY
-from async_backup.archived import open_reader, read_archive
+from async_backup.archived import read_archive
 from async_backup.errors import DamagedArchive
 from async_backup.index_paths import full_path, is_at_or_below, members_of, not_in_archive
+from async_backup.remote.places import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from async_backup.archive_names import CLASSIC
-from async_backup.config import DEFAULT_TIMESTAMP
+from async_backup.archive_names import USUAL_FORMATS
 from async_backup.errors import BackupError, ExitCode, SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class PruneSettings:
 
     rules: KeepRules
     entries: tuple[bytes, ...] = ()
-    timestamp_formats: tuple[str, ...] = (DEFAULT_TIMESTAMP, CLASSIC)
+    timestamp_formats: tuple[str, ...] = USUAL_FORMATS
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -109,11 +108,6 @@ class PruneEnded:
 
 PruneEvent = ArchiveJudged | ArchiveUnjudged | OrphanFound | ArchiveRemoved | OrphanRemoved | RemovalFailed | PruneEnded
 PruneListener = Callable[[PruneEvent], None]
-
-
-def ignore(event: PruneEvent) -> None:
-    """Listen to nothing."""
-    del event
 
 
 @dataclass(frozen=True, slots=True)

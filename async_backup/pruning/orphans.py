@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.checksum_files import checksum_line, checksum_name
 from async_backup.config import HASHES
-from async_backup.endings import SERVER_GONE, path_of, read_checksum_file, side_by_side
-from async_backup.errors import RemoteError, RemoteNotFound
+from async_backup.endings import read_checksum_file, side_by_side
+from async_backup.errors import SERVER_GONE, RemoteError, RemoteNotFound
+from async_backup.remote.places import path_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence, Set
@@ -76,7 +77,7 @@ async def is_gone(store: RemoteStore, archive: bytes) -> bool:
     Raises RemoteError where the server is gone.
     """
     try:
-        reader = await store.open(path_of(store, archive))
+        reader = await store.open(path_in(store, archive))
     except RemoteNotFound:
         return True
     except SERVER_GONE:

@@ -9,7 +9,8 @@ from anyio import Event
 
 from async_backup.archive_names import NameParser
 from async_backup.catalog import catalog_of, read_directories
-from async_backup.pruning.model import OrphanFound, PruneEnded, PrunePlan, PruneReport, ignore
+from async_backup.events import ignore
+from async_backup.pruning.model import OrphanFound, PruneEnded, PrunePlan, PruneReport
 from async_backup.pruning.orphans import find_orphans
 from async_backup.pruning.plan import chosen, plan_archives, unjudged
 from async_backup.pruning.removal import Removal

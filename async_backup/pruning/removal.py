@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from async_backup.checksum_files import checksum_name
-from async_backup.endings import SERVER_GONE, path_of
-from async_backup.errors import RemoteError
+from async_backup.errors import SERVER_GONE, RemoteError
 from async_backup.pruning.model import ArchiveRemoved, OrphanRemoved, PruneReport, RemovalFailed
 from async_backup.pruning.orphans import is_gone
+from async_backup.remote.places import path_in
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Removal:
             self._listener(OrphanRemoved(orphan.path))
 
     async def _remove(self, path: bytes) -> bool:
-        whole = path_of(self._store, path)
+        whole = path_in(self._store, path)
         try:
             await self._store.remove(whole)
         except RemoteError as error:

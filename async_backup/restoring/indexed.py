@@ -178,17 +178,19 @@ class IndexedRestore:
         self._progress.advance(step.job.segment.length)
 
     def _note(self, unpacked: Unpacked) -> None:
-        self._progress.files += unpacked.files
-        self._progress.raw_size += unpacked.size
-        self._tell(unpacked.issues)
+        self._remember(unpacked.issues)
+        self._progress.add(unpacked)
         self._open, self._written = unpacked.opened, 0
         self._late.add(unpacked.late)
         if unpacked.no_room:
             raise RestoreError(f"it cannot be written: {unpacked.no_room}")
 
     def _tell(self, issues: Sequence[Issue]) -> None:
-        self._absent |= {hash(_safe(issue.path)) for issue in issues if issue.kind.is_absent}
+        self._remember(issues)
         self._progress.note(issues)
+
+    def _remember(self, issues: Sequence[Issue]) -> None:
+        self._absent |= {hash(_safe(issue.path)) for issue in issues if issue.kind.is_absent}
 
     async def _end_file(self, *, is_kept: bool) -> None:
         """The large file under way has all its pieces, or never will."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from async_backup.archive_names import CLASSIC
-from async_backup.config import DEFAULT_TIMESTAMP, Limits, SshSettings
+from async_backup.archive_names import USUAL_FORMATS
+from async_backup.config import Limits, SshSettings
 from async_backup.errors import BackupError, ExitCode, SettingsError
 from async_backup.unpack.rules import Issue, IssueKind, Overwrite
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.config import Destination
+    from async_backup.unpack.segment import Unpacked
 
 ISSUES_KEPT = 100
 """Issues that a report lists; further ones are counted, and each was an event."""
@@ -31,7 +32,7 @@ class RestoreSettings:
     paths: tuple[bytes, ...] = ()
     ssh: SshSettings = field(default_factory=SshSettings)
     limits: Limits = field(default_factory=Limits)
-    timestamp_formats: tuple[str, ...] = (DEFAULT_TIMESTAMP, CLASSIC)
+    timestamp_formats: tuple[str, ...] = USUAL_FORMATS
     overwrite: Overwrite = Overwrite.NEVER
     salvage: bool = False
     devices: bool = False
@@ -83,11 +84,6 @@ RestoreEvent = RestoreStarted | BytesRestored | IssueFound | RestoreEnded
 RestoreListener = Callable[[RestoreEvent], None]
 
 
-def ignore(event: RestoreEvent) -> None:
-    """Listen to nothing."""
-    del event
-
-
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
     """What became of a restore: `files` counts all kinds of members that are there, `raw_size` is in bytes."""
@@ -123,6 +119,12 @@ class Progress:
         self.counts: Counter[IssueKind] = Counter()
         self.files = 0
         self.raw_size = 0
+
+    def add(self, unpacked: Unpacked) -> None:
+        """Count what an unpacker has done."""
+        self.files += unpacked.files
+        self.raw_size += unpacked.size
+        self.note(unpacked.issues)
 
     def note(self, issues: Sequence[Issue]) -> None:
         """Count issues; those about metadata are told once for each reason, not once a file."""

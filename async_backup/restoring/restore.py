@@ -10,15 +10,17 @@ from anyio import CancelScope, Event, to_thread
 
 from async_backup import unpack_process
 from async_backup.archive_names import NameParser
-from async_backup.archived import NoIndex, open_reader, read_archive
+from async_backup.archived import NoIndex, read_archive
 from async_backup.catalog import read_catalog
 from async_backup.errors import BackupError, DamagedArchive, RestoreError
+from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warm_up
+from async_backup.remote.places import open_reader
 from async_backup.remote.store import open_archives
 from async_backup.restoring.choice import choose, wanted_members
 from async_backup.restoring.indexed import IndexedRestore
-from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted, ignore
+from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted
 from async_backup.restoring.streamed import StreamedRestore
 from async_backup.restoring.target import check_empty, check_free, prepare
 from async_backup.stopping import unless_stopped
@@ -171,8 +173,7 @@ class Restore:
             raise RestoreError(f"links and directories cannot be finished: {error.strerror or error}") from error
         finally:
             for unpacked in done:
-                self._progress.files += unpacked.files
-                self._progress.note(unpacked.issues)
+                self._progress.add(unpacked)
 
 
 def _is_there(path: bytes) -> bool:

@@ -71,9 +71,7 @@ class StreamedRestore:
 
     def _note(self, unpacker: Unpacker) -> None:
         unpacked = unpacked_by(unpacker)
-        self._progress.files += unpacked.files
-        self._progress.raw_size += unpacked.size
-        self._progress.note(unpacked.issues)
+        self._progress.add(unpacked)
         self._late.add(unpacked.late)
 
 

@@ -19,6 +19,7 @@ from async_backup.events import (
     Stopping,
 )
 from async_backup.model import Committed, Failed, Interrupted
+from async_backup.ui.lines import NORMAL, Lines
 from async_backup.ui.summary import summary
 from async_backup.ui.text import counted, one_line, shown, size
 
@@ -28,19 +29,15 @@ if TYPE_CHECKING:
     from async_backup.events import Event
     from async_backup.model import Entry
 
-QUIET, NORMAL, VERBOSE = -1, 0, 1
 
-
-class PlainPrinter:
+class PlainPrinter(Lines):
     """A listener that prints lines: news to `out`, trouble to `err`."""
 
     def __init__(
         self, destination: str, out: Callable[[str], None], err: Callable[[str], None], verbosity: int = NORMAL
     ) -> None:
         self._destination = destination
-        self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
-        self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
-        self._err = err
+        super().__init__(out, err, verbosity)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -131,7 +128,3 @@ _KINDS = {
     ProblemKind.SKIPPED: "skipped",
     ProblemKind.CHECKSUM_FILE: "no checksum file",
 }
-
-
-def _drop(line: str) -> None:
-    """Say nothing."""

@@ -14,7 +14,7 @@ from async_backup.pruning.model import (
     PruneEnded,
     RemovalFailed,
 )
-from async_backup.ui.plain import NORMAL, VERBOSE
+from async_backup.ui.lines import VERBOSE, Lines
 from async_backup.ui.text import counted, one_line, shown, size
 
 if TYPE_CHECKING:
@@ -27,14 +27,13 @@ _OLDEST = "oldest "
 """How the name of a rule begins that keeps the oldest archive, since it has less than it may keep."""
 
 
-class PrunePrinter:
+class PrunePrinter(Lines):
     """A listener that prints lines: news to `out`, trouble to `err`. A dry run shows what stays, too."""
 
     def __init__(
         self, out: Callable[[str], None], err: Callable[[str], None], verbosity: int, *, dry_run: bool
     ) -> None:
-        self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
-        self._err = err
+        super().__init__(out, err, verbosity)
         self._dry_run = dry_run
         self._shows_table = dry_run or verbosity >= VERBOSE
         self._entry: bytes | None = None
@@ -109,7 +108,3 @@ def _why(judged: ArchiveJudged) -> str:
     if judged.problem:
         return "never touched"
     return ", ".join("in the future" if reason == FUTURE else reason for reason in judged.reasons)
-
-
-def _drop(line: str) -> None:
-    """Say nothing."""

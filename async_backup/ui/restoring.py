@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import Display
-from async_backup.ui.plain import NORMAL, VERBOSE
+from async_backup.ui.lines import VERBOSE, Lines
 from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.unpack.rules import IssueKind
 
@@ -39,14 +39,12 @@ _KINDS = {
 }
 
 
-class RestorePrinter:
+class RestorePrinter(Lines):
     """A listener that prints lines: news to `out`, trouble to `err`."""
 
     def __init__(self, target: Path, out: Callable[[str], None], err: Callable[[str], None], verbosity: int) -> None:
         self._target = target
-        self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
-        self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
-        self._err = err
+        super().__init__(out, err, verbosity)
         self._most_alike = _ALIKE if verbosity < VERBOSE else sys.maxsize
         self._alike: Counter[tuple[IssueKind, str]] = Counter()
 
@@ -124,7 +122,3 @@ class RestoreBar(Display["RestoreEvent"]):
                 self._progress.stop()
             case _:
                 pass
-
-
-def _drop(line: str) -> None:
-    """Say nothing."""

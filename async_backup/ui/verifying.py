@@ -15,7 +15,7 @@ from rich.progress import (
 
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import Display
-from async_backup.ui.plain import NORMAL, VERBOSE
+from async_backup.ui.lines import Lines
 from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.verifying.model import (
     ArchiveChecked,
@@ -44,16 +44,14 @@ _WORDS = {
 _READBACK = "readback"
 
 
-class VerifyPrinter:
+class VerifyPrinter(Lines):
     """A listener that prints lines: news to `out`, trouble to `err`. `deep` is what the verification was told."""
 
     def __init__(
         self, out: Callable[[str], None], err: Callable[[str], None], verbosity: int, *, deep: bool = False
     ) -> None:
         self._deep = deep
-        self._out: Callable[[str], None] = out if verbosity >= NORMAL else _drop
-        self._detail: Callable[[str], None] = out if verbosity >= VERBOSE else _drop
-        self._err = err
+        super().__init__(out, err, verbosity)
 
     def __call__(self, event: VerifyEvent) -> None:
         match event:
@@ -160,7 +158,3 @@ def _columns(*, of_bytes: bool) -> tuple[ProgressColumn, ...]:
     if of_bytes:
         return label, BarColumn(), Amount(), Speed(), TimeElapsedColumn()
     return label, BarColumn(), MofNCompleteColumn(), TextColumn("archives"), TimeElapsedColumn()
-
-
-def _drop(line: str) -> None:
-    """Say nothing."""

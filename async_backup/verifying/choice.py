@@ -10,6 +10,7 @@ from async_backup.catalog import read_directories
 from async_backup.checksum_files import SIZE_LIMIT, checksum_name, recorded_digest
 from async_backup.config import HASHES
 from async_backup.errors import RemoteNotFound
+from async_backup.remote.places import path_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -105,7 +106,7 @@ async def read_record(store: RemoteStore, item: Item) -> str:
         raise BadChecksumFile(_bad(item, "it is too long"))
     content = b""
     if item.size:
-        content = await store.read_ending(full_path(store, item.checksum_file), item.size, item.size)
+        content = await store.read_ending(path_in(store, item.checksum_file), item.size, item.size)
     try:
         return recorded_digest(content, item.algorithm, os.path.basename(item.archive.path))
     except ValueError as error:
@@ -114,11 +115,6 @@ async def read_record(store: RemoteStore, item: Item) -> str:
 
 def _bad(item: Item, reason: str) -> str:
     return f"its checksum file {os.fsdecode(os.path.basename(item.checksum_file))} is of no use: {reason}"
-
-
-def full_path(store: RemoteStore, path: bytes) -> bytes:
-    """A path in the destination as the server knows it."""
-    return b"%b/%b" % (store.directory.rstrip(b"/"), path)
 
 
 def check_any(archives: Sequence[StoredArchive], where: bytes) -> None:

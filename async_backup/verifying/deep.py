@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive.gzip import EXTRA_HEAD_SIZE, EXTRA_OVERHEAD, extra_member
 from async_backup.archive.index import FOOTER_SIZE, FOOTER_TAG
-from async_backup.archived import NoIndex, open_reader, read_archive
+from async_backup.archived import NoIndex, read_archive
 from async_backup.checksum_files import checksum_name, write_checksum_file
-from async_backup.errors import BackupError, DamagedArchive, RemoteError
+from async_backup.errors import NO_SERVER, BackupError, DamagedArchive, RemoteError
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
+from async_backup.remote.places import open_reader, path_in
 from async_backup.slots import slot_size
 from async_backup.tasks import task_group
 from async_backup.unpackers import open_unpackers
-from async_backup.verifying.choice import BadChecksumFile, full_path, read_record
+from async_backup.verifying.choice import BadChecksumFile, read_record
 from async_backup.verifying.hashing import Hasher
-from async_backup.verifying.model import SERVER_GONE, ArchiveChecked, Findings, Verdict
+from async_backup.verifying.model import ArchiveChecked, Findings, Verdict
 from async_backup.verifying.segments import SegmentCheck
 from async_backup.verifying.streams import check_stream
 
@@ -99,7 +100,7 @@ class DeepCheck:
     async def _check_alone(self, item: Item, longest: int) -> None:
         try:
             await self._check_all([item], longest, 1)
-        except SERVER_GONE:
+        except NO_SERVER:
             raise
         except BackupError as error:
             findings = Findings()
@@ -113,7 +114,7 @@ class DeepCheck:
             recorded = await self._recorded(item, findings)
             async with open_reader(self._store, item.archive.path) as reader:
                 await self._check_content(reader, item, unpackers, hasher, findings)
-        except SERVER_GONE:
+        except NO_SERVER:
             raise
         except BackupError as error:
             findings.note(Verdict.UNVERIFIED, str(error))
@@ -138,7 +139,7 @@ class DeepCheck:
         """What the checksum file says; empty where there is none, or none of use: the archive is read all the same."""
         try:
             return await read_record(self._store, item) if item.algorithm else ""
-        except SERVER_GONE:
+        except NO_SERVER:
             raise
         except (BadChecksumFile, RemoteError) as error:
             findings.note(Verdict.UNVERIFIED, str(error))
@@ -175,13 +176,13 @@ class DeepCheck:
         elif digest:
             try:
                 await self._write(item, digest, self._repair)
-            except SERVER_GONE:
+            except NO_SERVER:
                 raise
             except RemoteError as error:
                 findings.note(Verdict.UNVERIFIED, f"its checksum file could not be written: {error}")
 
     async def _write(self, item: Item, digest: str, run: RunId) -> None:
-        path = full_path(self._store, item.archive.path)
+        path = path_in(self._store, item.archive.path)
         discarded = partial(discarded_on_error, self._store, leftovers=[], grace=CLEANUP_GRACE)
         await write_checksum_file(
             self._store, path, algorithm=self._algorithm, digest=digest, run=run, discarded=discarded

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from async_backup.errors import BackupError
+from async_backup.errors import NO_SERVER, BackupError
+from async_backup.remote.places import path_in
 from async_backup.tasks import task_group
-from async_backup.verifying.choice import BadChecksumFile, full_path, read_record
-from async_backup.verifying.model import SERVER_GONE, ArchiveChecked, Findings, Verdict
+from async_backup.verifying.choice import BadChecksumFile, read_record
+from async_backup.verifying.model import ArchiveChecked, Findings, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,8 +38,8 @@ async def _checked(store: RemoteStore, item: Item) -> ArchiveChecked:
     recorded, digest, computed_by = "", "", ""
     try:
         recorded = await read_record(store, item)
-        digest, computed_by = await store.digest(full_path(store, item.archive.path), item.archive.size)
-    except SERVER_GONE:
+        digest, computed_by = await store.digest(path_in(store, item.archive.path), item.archive.size)
+    except NO_SERVER:
         raise
     except (BadChecksumFile, BackupError) as error:
         findings.note(Verdict.UNVERIFIED, str(error))

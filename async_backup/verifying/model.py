@@ -8,22 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from async_backup.archive_names import CLASSIC
-from async_backup.config import DEFAULT_TIMESTAMP, Limits, SshSettings, Verify
+from async_backup.archive_names import USUAL_FORMATS
+from async_backup.config import Limits, SshSettings, Verify
 from async_backup.errors import (
-    AuthenticationError,
     BackupError,
     ExitCode,
-    HostKeyError,
     SettingsError,
-    Unreachable,
 )
 
 if TYPE_CHECKING:
     from async_backup.config import Destination
-
-SERVER_GONE = (Unreachable, HostKeyError, AuthenticationError)
-"""Errors after which nothing more can be verified."""
 
 FINDINGS_KEPT = 20
 """Findings that are told of one archive; further ones are counted."""
@@ -42,7 +36,7 @@ class VerifySettings:
     names: tuple[bytes, ...] = ()
     ssh: SshSettings = field(default_factory=SshSettings)
     limits: Limits = field(default_factory=Limits)
-    timestamp_formats: tuple[str, ...] = (DEFAULT_TIMESTAMP, CLASSIC)
+    timestamp_formats: tuple[str, ...] = USUAL_FORMATS
     verify: Verify = Verify.AUTO
     deep: bool = False
     repair_checksums: bool = False
@@ -148,11 +142,6 @@ VerifyEvent = (
     VerifyStarted | MethodFound | BytesVerified | ArchiveChecked | ChecksumWritten | ChecksumAlone | VerifyEnded
 )
 VerifyListener = Callable[[VerifyEvent], None]
-
-
-def ignore(event: VerifyEvent) -> None:
-    """Listen to nothing."""
-    del event
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from anyio import Event, create_memory_object_stream
 
 from async_backup.archive.check import DIFFERENCES_KEPT, Pieces
 from async_backup.archive.unpack import DamagedSegment
-from async_backup.errors import ConnectionDropped, RemoteError, WorkerDied
+from async_backup.errors import SERVER_GONE, RemoteError
 from async_backup.tasks import task_group
-from async_backup.verifying.model import FILES_NAMED, SERVER_GONE, Finding, Verdict
+from async_backup.verifying.model import FILES_NAMED, Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +83,9 @@ class SegmentCheck:
             step.data = await self._archive.reader.read(segment.offset, segment.length)
             step.is_read.set()
             step.slot.fill(step.data)
-            step.checked = await self._checked(step)
-        except (ConnectionDropped, *SERVER_GONE):
+            is_last = step.number == len(self._archive.segments)
+            step.checked = await self._unpackers.check(step.slot, segment, is_last=is_last)
+        except SERVER_GONE:
             raise
         except RemoteError as error:
             step.damage = f"it cannot be read: {error}"
@@ -92,13 +93,6 @@ class SegmentCheck:
             step.damage = str(error)
         step.is_read.set()
         step.is_done.set()
-
-    async def _checked(self, step: _Step) -> Checked:
-        is_last = step.number == len(self._archive.segments)
-        try:
-            return await self._unpackers.check(step.slot, step.segment, is_last=is_last)
-        except WorkerDied:
-            return await self._unpackers.check(step.slot, step.segment, is_last=is_last)
 
     async def _take(self, step: _Step) -> None:
         await step.is_read.wait()
@@ -147,7 +141,7 @@ class SegmentCheck:
             length = min(_BLOCK, size - start)
             try:
                 await self._hasher.add(await self._archive.reader.read(start, length))
-            except (ConnectionDropped, *SERVER_GONE):
+            except SERVER_GONE:
                 raise
             except RemoteError as error:
                 self._hasher.tell(length)

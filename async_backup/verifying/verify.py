@@ -13,17 +13,19 @@ from async_backup import unpack_process
 from async_backup.archive_names import NameParser
 from async_backup.catalog import catalog_of, read_directories
 from async_backup.config import HASHES
-from async_backup.errors import BackupError, NoDigestCommand, RemoteError
+from async_backup.errors import NO_SERVER, BackupError, NoDigestCommand, RemoteError
+from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warm_up
 from async_backup.remote.naming import RunId
+from async_backup.remote.places import path_in
 from async_backup.remote.store import open_archives
 from async_backup.stopping import unless_stopped
 from async_backup.tasks import task_group
-from async_backup.verifying.choice import alone, check_any, checksum_files, choose, full_path, items, look_again
+from async_backup.verifying.choice import alone, check_any, checksum_files, choose, items, look_again
 from async_backup.verifying.deep import DeepCheck
 from async_backup.verifying.digests import check_digests, without_record
-from async_backup.verifying.model import SERVER_GONE, ChecksumAlone, MethodFound, Progress, VerifyEnded, ignore
+from async_backup.verifying.model import ChecksumAlone, MethodFound, Progress, VerifyEnded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -135,8 +137,8 @@ async def _find_command(store: SftpStore, group: Sequence[Item]) -> None:
     for item in sorted(group, key=lambda item: item.size):
         if item.size:
             try:
-                return await store.find_digest_command(full_path(store, item.checksum_file))
-            except (NoDigestCommand, *SERVER_GONE):
+                return await store.find_digest_command(path_in(store, item.checksum_file))
+            except (NoDigestCommand, *NO_SERVER):
                 raise
             except RemoteError:
                 continue  # it cannot be read, which its own turn will tell
