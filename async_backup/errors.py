@@ -16,6 +16,8 @@ class ExitCode(IntEnum):
     """Wrong usage or settings."""
     INCOMPLETE = 3
     """Some entries or some files were not backed up."""
+    LOCKED = 4
+    """Another run of the same is under way."""
     INTERRUPTED = 130
     """Stopped by a signal."""
 
@@ -32,6 +34,12 @@ class SettingsError(BackupError):
     """The settings cannot be used; nothing was sent."""
 
     exit_code = ExitCode.USAGE
+
+
+class Locked(BackupError):
+    """Another run of the same profile to the same destination is under way; nothing was done."""
+
+    exit_code = ExitCode.LOCKED
 
 
 class SourceError(BackupError):

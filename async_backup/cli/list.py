@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from async_backup.archive_names import NameParser
-from async_backup.cli import options as opt
 from async_backup.cli.execute import fail
+from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.cli.output import say
 from async_backup.cli.reading import read_until_stopped, where_of
 from async_backup.errors import SettingsError
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 def list_(
-    dest: opt.Dest,
-    entries: opt.Entries = None,
-    timestamp_format: opt.TimestampFormats = None,
-    port: opt.Port = None,
-    key: opt.Keys = None,
-    known_hosts: opt.KnownHosts = None,
-    ssh_config: opt.SshConfig = None,
-    timeout: opt.Timeout = 60,
-    retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.JsonLines = False,
-    verbose: opt.Verbose = False,
+    dest: connection.Dest,
+    entries: archives.Entries = None,
+    timestamp_format: archives.TimestampFormats = None,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    as_json: output.JsonLines = False,
+    verbose: output.Verbose = False,
 ) -> None:
     """List the archives in a destination, by entry and from the oldest to the newest.
 
@@ -46,7 +46,7 @@ def list_(
     is_detailed = bool(wanted) or verbose or as_json
     try:
         where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
-        names = NameParser(opt.formats(timestamp_format))
+        names = NameParser(archives.formats(timestamp_format))
     except SettingsError as error:
         fail(error, as_json=as_json)
 

@@ -11,8 +11,8 @@ from anyio import to_thread
 
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
-from async_backup.cli import options as opt
 from async_backup.cli.execute import fail
+from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.cli.output import say
 from async_backup.cli.reading import read_until_stopped, where_of
 from async_backup.errors import DamagedArchive, SettingsError
@@ -34,18 +34,18 @@ _LINES_AT_ONCE = 500
 
 
 def ls(
-    dest: opt.Dest,
-    archive: opt.ArchiveName,
-    paths: opt.ListedPaths = None,
-    recursive: opt.Recursive = False,
-    timestamp_format: opt.TimestampFormats = None,
-    port: opt.Port = None,
-    key: opt.Keys = None,
-    known_hosts: opt.KnownHosts = None,
-    ssh_config: opt.SshConfig = None,
-    timeout: opt.Timeout = 60,
-    retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.JsonLines = False,
+    dest: connection.Dest,
+    archive: archives.ArchiveName,
+    paths: archives.ListedPaths = None,
+    recursive: output.Recursive = False,
+    timestamp_format: archives.TimestampFormats = None,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    as_json: output.JsonLines = False,
 ) -> None:
     """List what is in an archive, by its index: nothing else of it is fetched.
 
@@ -54,7 +54,7 @@ def ls(
     """
     try:
         where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
-        names = NameParser(opt.formats(timestamp_format))
+        names = NameParser(archives.formats(timestamp_format))
     except SettingsError as error:
         fail(error, as_json=as_json)
 

@@ -9,8 +9,8 @@ import typer
 from anyio import Event
 
 from async_backup.archive_names import NameParser
-from async_backup.cli import options as opt
 from async_backup.cli.execute import fail, run_until_stopped
+from async_backup.cli.options import archives, connection, keeping, output, tuning
 from async_backup.cli.output import complain, say
 from async_backup.cli.reading import where_of
 from async_backup.errors import ExitCode, SettingsError
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 
 def prune(
-    dest: opt.Dest,
-    entries: opt.Entries = None,
-    keep_last: opt.KeepLast = "0",
-    keep_hourly: opt.KeepHourly = "0",
-    keep_daily: opt.KeepDaily = "0",
-    keep_weekly: opt.KeepWeekly = "0",
-    keep_monthly: opt.KeepMonthly = "0",
-    keep_yearly: opt.KeepYearly = "0",
-    keep_within: opt.KeepWithin = None,
-    dry_run: opt.PruneDryRun = False,
-    timestamp_format: opt.TimestampFormats = None,
-    port: opt.Port = None,
-    key: opt.Keys = None,
-    known_hosts: opt.KnownHosts = None,
-    ssh_config: opt.SshConfig = None,
-    timeout: opt.Timeout = 60,
-    retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    dest: connection.Dest,
+    entries: archives.Entries = None,
+    keep_last: keeping.KeepLast = "0",
+    keep_hourly: keeping.KeepHourly = "0",
+    keep_daily: keeping.KeepDaily = "0",
+    keep_weekly: keeping.KeepWeekly = "0",
+    keep_monthly: keeping.KeepMonthly = "0",
+    keep_yearly: keeping.KeepYearly = "0",
+    keep_within: keeping.KeepWithin = None,
+    dry_run: output.PruneDryRun = False,
+    timestamp_format: archives.TimestampFormats = None,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    as_json: output.Json = False,
+    quiet: output.Quiet = False,
+    verbose: output.Verbose = False,
 ) -> None:
     """Remove old archives: of each entry those that no --keep rule keeps, with their checksum files.
 
@@ -65,11 +65,11 @@ def prune(
             yearly=keep_count(keep_yearly),
             within=parse_duration(keep_within) if keep_within is not None else None,
         )
-        formats = opt.formats(timestamp_format)
+        formats = archives.formats(timestamp_format)
         NameParser(formats)
         settings = PruneSettings(rules, tuple(os.fsencode(entry) for entry in entries or ()), formats, dry_run)
         where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
-        verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
+        verbosity = output.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
     listener: PruneListener = JsonPrinter(say) if as_json else PrunePrinter(say, complain, verbosity, dry_run=dry_run)

@@ -6,10 +6,10 @@ import os
 
 import typer
 
-from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
+from async_backup.cli.options import archives, connection, output, restoring, tuning
 from async_backup.config import Limits
 from async_backup.errors import SettingsError
 from async_backup.restoring.model import RestoreSettings
@@ -19,30 +19,30 @@ from async_backup.unpack.rules import Overwrite
 
 
 def restore(
-    dest: opt.Dest,
-    archive: opt.ArchiveName,
-    to: opt.Target,
-    paths: opt.ArchivePaths = None,
-    overwrite: opt.OverwriteMode = Overwrite.NEVER,
-    salvage: opt.Salvage = False,
-    same_permissions: opt.SamePermissions = False,
-    outside_links: opt.OutsideLinks = False,
-    devices: opt.Devices = False,
-    numeric_owner: opt.NumericOwner = False,
-    no_xattrs: opt.NoXattrsBack = False,
-    timestamp_format: opt.TimestampFormats = None,
-    port: opt.Port = None,
-    key: opt.Keys = None,
-    known_hosts: opt.KnownHosts = None,
-    ssh_config: opt.SshConfig = None,
-    timeout: opt.Timeout = 60,
-    processes: opt.Processes = opt.DEFAULTS.processes,
-    connections: opt.Connections = opt.DEFAULTS.connections,
-    channels: opt.Channels = opt.DEFAULTS.channels,
-    retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    dest: connection.Dest,
+    archive: archives.ArchiveName,
+    to: restoring.Target,
+    paths: archives.ArchivePaths = None,
+    overwrite: restoring.OverwriteMode = Overwrite.NEVER,
+    salvage: restoring.Salvage = False,
+    same_permissions: restoring.SamePermissions = False,
+    outside_links: restoring.OutsideLinks = False,
+    devices: restoring.Devices = False,
+    numeric_owner: restoring.NumericOwner = False,
+    no_xattrs: restoring.NoXattrsBack = False,
+    timestamp_format: archives.TimestampFormats = None,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    processes: tuning.Processes = tuning.DEFAULTS.processes,
+    connections: tuning.Connections = tuning.DEFAULTS.connections,
+    channels: tuning.Channels = tuning.DEFAULTS.channels,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    as_json: output.Json = False,
+    quiet: output.Quiet = False,
+    verbose: output.Verbose = False,
 ) -> None:
     """Restore an archive, or the PATHs that you name from it, into a directory.
 
@@ -56,7 +56,7 @@ def restore(
             tuple(os.fsencode(path) for path in paths or ()),
             ssh=ssh_settings(key, known_hosts, ssh_config, timeout),
             limits=Limits(processes=processes, connections=connections, channels=channels, retries=retries),
-            timestamp_formats=opt.formats(timestamp_format),
+            timestamp_formats=archives.formats(timestamp_format),
             overwrite=overwrite,
             salvage=salvage,
             devices=devices,
@@ -65,7 +65,7 @@ def restore(
             numeric_owner=numeric_owner,
             xattrs=not no_xattrs,
         )
-        verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
+        verbosity = output.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
     display, listener = listening(

@@ -11,10 +11,10 @@ import typer
 from async_backup.archive.selection import Selection
 from async_backup.archive_names import NameParser
 from async_backup.backup import backup
-from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
+from async_backup.cli.options import archives, connection, output, selection, tuning
 from async_backup.cli.output import complain, say
 from async_backup.config import (
     DEFAULT_TIMESTAMP,
@@ -38,44 +38,44 @@ if TYPE_CHECKING:
 
 
 def run(
-    sources: opt.Sources,
-    to: opt.To,
-    port: opt.Port = None,
-    key: opt.Keys = None,
-    known_hosts: opt.KnownHosts = None,
-    ssh_config: opt.SshConfig = None,
-    timeout: opt.Timeout = 60,
-    workers: opt.Workers = opt.DEFAULTS.workers,
-    processes: opt.Processes = opt.DEFAULTS.processes,
-    connections: opt.Connections = opt.DEFAULTS.connections,
-    channels: opt.Channels = opt.DEFAULTS.channels,
-    queue: opt.Queue = opt.DEFAULTS.queue,
-    segment_size: opt.SegmentSize = opt.DEFAULT_SEGMENT_SIZE,
-    retries: opt.Retries = opt.DEFAULTS.retries,
-    limit_rate: opt.LimitRate = None,
-    level: opt.Level = 1,
-    timestamp_format: opt.TimestampFormat = DEFAULT_TIMESTAMP,
-    hash_name: opt.HashName = "md5",
-    verify: opt.VerifyMode = Verify.AUTO,
-    no_checksum_file: opt.NoChecksumFile = False,
-    no_xattrs: opt.NoXattrs = False,
-    changed: opt.OnChange = Changed.WARN,
-    only: opt.Only = None,
-    exclude: opt.Exclude = None,
-    exclude_from: opt.ExcludeFrom = None,
-    exclude_caches: opt.ExcludeCaches = False,
-    one_file_system: opt.OneFileSystem = False,
-    dry_run: opt.DryRun = False,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    sources: selection.Sources,
+    to: connection.To,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    workers: tuning.Workers = tuning.DEFAULTS.workers,
+    processes: tuning.Processes = tuning.DEFAULTS.processes,
+    connections: tuning.Connections = tuning.DEFAULTS.connections,
+    channels: tuning.Channels = tuning.DEFAULTS.channels,
+    queue: tuning.Queue = tuning.DEFAULTS.queue,
+    segment_size: tuning.SegmentSize = tuning.DEFAULT_SEGMENT_SIZE,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    limit_rate: tuning.LimitRate = None,
+    level: archives.Level = 1,
+    timestamp_format: archives.TimestampFormat = DEFAULT_TIMESTAMP,
+    hash_name: archives.HashName = "md5",
+    verify: archives.VerifyMode = Verify.AUTO,
+    no_checksum_file: archives.NoChecksumFile = False,
+    no_xattrs: archives.NoXattrs = False,
+    changed: archives.OnChange = Changed.WARN,
+    only: selection.Only = None,
+    exclude: selection.Exclude = None,
+    exclude_from: selection.ExcludeFrom = None,
+    exclude_caches: selection.ExcludeCaches = False,
+    one_file_system: selection.OneFileSystem = False,
+    dry_run: output.DryRun = False,
+    as_json: output.Json = False,
+    quiet: output.Quiet = False,
+    verbose: output.Verbose = False,
 ) -> None:
     """Back up every entry of the SOURCEs, verified.
 
     Each entry becomes NAME-TIMESTAMP.tar.gz in DEST; with several SOURCEs, in DEST/SOURCE's name.
     """
     try:
-        verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
+        verbosity = output.verbosity(quiet=quiet, verbose=verbose)
         NameParser((timestamp_format,))  # what cannot be read back could not be found, nor pruned
         settings = Settings(
             sources=tuple(sources),

@@ -6,10 +6,10 @@ import os
 
 import typer
 
-from async_backup.cli import options as opt
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
+from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.config import Limits, Verify
 from async_backup.errors import SettingsError
 from async_backup.ui.verifying import VerifyBar, VerifyPrinter
@@ -18,24 +18,24 @@ from async_backup.verifying.verify import verify as verify_archives
 
 
 def verify(
-    dest: opt.Dest,
-    names: opt.VerifyNames = None,
-    deep: opt.Deep = False,
-    repair_checksums: opt.RepairChecksums = False,
-    verify: opt.VerifyMode = Verify.AUTO,
-    timestamp_format: opt.TimestampFormats = None,
-    port: opt.Port = None,
-    key: opt.Keys = None,
-    known_hosts: opt.KnownHosts = None,
-    ssh_config: opt.SshConfig = None,
-    timeout: opt.Timeout = 60,
-    processes: opt.Processes = opt.DEFAULTS.processes,
-    connections: opt.Connections = opt.DEFAULTS.connections,
-    channels: opt.Channels = opt.DEFAULTS.channels,
-    retries: opt.Retries = opt.DEFAULTS.retries,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    dest: connection.Dest,
+    names: archives.VerifyNames = None,
+    deep: archives.Deep = False,
+    repair_checksums: archives.RepairChecksums = False,
+    verify: archives.VerifyMode = Verify.AUTO,
+    timestamp_format: archives.TimestampFormats = None,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    processes: tuning.Processes = tuning.DEFAULTS.processes,
+    connections: tuning.Connections = tuning.DEFAULTS.connections,
+    channels: tuning.Channels = tuning.DEFAULTS.channels,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    as_json: output.Json = False,
+    quiet: output.Quiet = False,
+    verbose: output.Verbose = False,
 ) -> None:
     """Verify the archives in DEST, or those of the entries that you name.
 
@@ -48,12 +48,12 @@ def verify(
             tuple(os.fsencode(name) for name in names or ()),
             ssh=ssh_settings(key, known_hosts, ssh_config, timeout),
             limits=Limits(processes=processes, connections=connections, channels=channels, retries=retries),
-            timestamp_formats=opt.formats(timestamp_format),
+            timestamp_formats=archives.formats(timestamp_format),
             verify=verify,
             deep=deep,
             repair_checksums=repair_checksums,
         )
-        verbosity = opt.verbosity(quiet=quiet, verbose=verbose)
+        verbosity = output.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
     display, listener = listening(

@@ -1,0 +1,1 @@
+"""Every option of the command line, declared once: a module for each panel of the help."""

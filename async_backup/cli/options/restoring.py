@@ -1,0 +1,53 @@
+"""Where and how files come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from async_backup.unpack.rules import Overwrite
+
+_RESTORING = "Restoring"
+
+Target = Annotated[
+    Path,
+    typer.Option("--to", metavar="DIR", help="Directory to restore into; made if missing.", show_default=False),
+]
+OverwriteMode = Annotated[
+    Overwrite,
+    typer.Option(help="What happens to files that are there already.", rich_help_panel=_RESTORING),
+]
+Salvage = Annotated[
+    bool,
+    typer.Option("--salvage", help="Go on after damage: only the files in it are lost.", rich_help_panel=_RESTORING),
+]
+SamePermissions = Annotated[
+    bool,
+    typer.Option(
+        "--same-permissions",
+        "-p",
+        help="Keep set-user-ID and set-group-ID bits, and file capabilities.",
+        rich_help_panel=_RESTORING,
+    ),
+]
+OutsideLinks = Annotated[
+    bool,
+    typer.Option(
+        "--outside-links", help="Keep symbolic links that lead out of the directory.", rich_help_panel=_RESTORING
+    ),
+]
+Devices = Annotated[bool, typer.Option("--devices", help="Restore devices and FIFOs too.", rich_help_panel=_RESTORING)]
+NumericOwner = Annotated[
+    bool,
+    typer.Option(
+        "--numeric-owner",
+        help="Give files to the numbers in the archive, not to the users and groups of those names here.",
+        rich_help_panel=_RESTORING,
+    ),
+]
+NoXattrsBack = Annotated[
+    bool,
+    typer.Option("--no-xattrs", help="Restore no extended attributes and no ACLs.", rich_help_panel=_RESTORING),
+]
