@@ -12,7 +12,7 @@ from anyio import Event, move_on_after
 
 from async_backup.archive_names import SUFFIX
 from async_backup.errors import RemoteError
-from async_backup.events import Connected, LeftoverRemoved, RunEnded, ignore
+from async_backup.events import Connected, LeftoverRemoved, RunEnded, RunStarted, ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.model import Report
 from async_backup.pipeline import Pipeline
@@ -66,8 +66,10 @@ async def _give_up_opening(stop: Event, is_running: Event, opening: CancelScope)
 
 async def _backup(settings: Settings, listener: Listener, stop: Event, is_running: Event) -> Report:
     sources = resolve_sources(settings.sources, settings.only)
-    timestamp = settings.timestamp(datetime.now().astimezone())
+    started = datetime.now().astimezone()
+    timestamp = settings.timestamp(started)
     run = RunId.of_this_process()
+    listener(RunStarted(str(run), started, (str(settings.destination),)))
     async with _opened(settings, run) as (store, workers):
         listener(Connected(store.host, store.directory, store.verification, store.verification_reason))
         taken = await _prepare_directories(store, sources, timestamp, run, listener)

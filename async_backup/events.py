@@ -10,9 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from async_backup.archive.member import Problem
     from async_backup.errors import BackupError
     from async_backup.model import Entry, Outcome, Report
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins. `run` names it, as in the run's temporary files; `destinations` are as events name them."""
+
+    run: str
+    started: datetime
+    destinations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,15 @@ class Connected:
     directory: bytes
     verification: str
     reason: str
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationLost:
+    """Nothing more can be stored there in this run; the other destinations go on."""
+
+    destination: str
+    error: BackupError
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,7 @@ class SegmentSent:
 
     entry: Entry
     size: int
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,7 @@ class EntryUploaded:
     entry: Entry
     size: int
     digest: str
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +127,12 @@ class AttemptFailed:
     entry: Entry
     error: BackupError
     attempt: int
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryEnded:
-    """The one outcome of an entry."""
+    """The one outcome of an entry at one destination."""
 
     outcome: Outcome
 
@@ -127,7 +150,9 @@ class RunEnded:
 
 
 Event = (
-    Connected
+    RunStarted
+    | Connected
+    | DestinationLost
     | LeftoverRemoved
     | EntryFound
     | EntrySkipped

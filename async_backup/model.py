@@ -67,6 +67,7 @@ class Committed:
     stored: StoredDigest
     problems: Problems
     attempts: int = 1
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Failed:
     entry: Entry
     error: BackupError
     attempts: int = 1
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Interrupted:
     """The run was stopped before this entry was committed."""
 
     entry: Entry
+    destination: str = ""
 
 
 Outcome = Committed | Failed | Interrupted
@@ -90,7 +93,7 @@ Outcome = Committed | Failed | Interrupted
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of every entry, in the order in which they ended."""
+    """What became of every entry at every destination, in the order in which they ended."""
 
     outcomes: tuple[Outcome, ...] = ()
     source_errors: tuple[BackupError, ...] = ()

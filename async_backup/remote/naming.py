@@ -39,9 +39,12 @@ class RunId:
     def of_this_process(cls) -> Self:
         return cls(_host(), _boot(), os.getpid(), _start_of(os.getpid()) or 0)
 
+    def __str__(self) -> str:
+        return f"{self.host}-{self.boot}-{self.pid:x}-{self.start:x}"
+
     def temporary_name(self, name: bytes) -> bytes:
         """A new name beside `name`, never the same twice, not longer than a file system takes."""
-        tag = f".{self.host}-{self.boot}-{self.pid:x}-{self.start:x}-{secrets.token_hex(4)}.part".encode()
+        tag = f".{self}-{secrets.token_hex(4)}.part".encode()
         return b"." + name[: NAME_LIMIT - 1 - len(tag)] + tag
 
     def is_left_over(self, name: bytes, age: float) -> bool:
