@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import socket
+import subprocess
 import tarfile
 import threading
 from contextlib import chdir
@@ -268,6 +269,28 @@ def test_the_segments_one_after_another_are_one_gzip_at_every_level(tmp_path: Pa
     archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz", level=level)
     assert contents(archive) == {"a": LARGE.content(), "b": SMALL.content(), "c/d": SMALL.content()}
     assert archive.path.stat().st_size < sum(segment.raw_length for segment in archive.segments) * 1.01
+
+
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_the_pieces_of_a_file_that_do_not_compress_are_stored_and_the_others_are_not(
+    tmp_path: Path, level: int
+) -> None:
+    (tmp_path / "entry").mkdir()
+    noise = File(8 * SEGMENT, 2).content()
+    (tmp_path / "entry/mixed").write_bytes(noise + bytes(8 * SEGMENT) + noise)
+    archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz", level=level)
+    assert contents(archive)["mixed"] == noise + bytes(8 * SEGMENT) + noise
+    sizes = [(segment.length, segment.raw_length) for segment in archive.segments if segment.is_piece]
+    stored = [length > raw for length, raw in sizes]
+    assert stored == [True] * 8 + [False] * 8 + [True] * 8
+    assert sum(length for length, _ in sizes[8:16]) < sum(raw for _, raw in sizes[8:16]) / (10 if level else 2)
+
+
+def test_gnu_tar_reads_an_archive_of_stored_and_compressed_segments(tmp_path: Path) -> None:
+    build(tmp_path, ENTRY, Directory({b"noise": LARGE, b"small": SMALL, b"zeros": File(100, 3, hole=5 * SEGMENT)}))
+    archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz")
+    done = subprocess.run(["tar", "--compare", "-zf", archive.path, "-C", tmp_path], check=False, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_a_source_that_is_gone_raises(tmp_path: Path) -> None:
