@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tarfile
@@ -21,6 +20,7 @@ from unittest.mock import patch
 from async_backup.archive import pack as packing
 from async_backup.archive.plan import Planner, PlanRules
 from async_backup.heap import keep_freed_memory
+from benchmarks.measure import cpu_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,14 +70,9 @@ def _segments(tree: Path) -> list[packing.Packed]:
 
 def cpu_of(peer: Callable[[Path], None], tree: Path) -> float:
     """CPU seconds of this process and of the children that it waited for."""
-    before = _cpu()
+    before = cpu_here()
     peer(tree)
-    return _cpu() - before
-
-
-def _cpu() -> float:
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return cpu_here() - before
 
 
 def main() -> None:

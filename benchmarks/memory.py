@@ -10,60 +10,27 @@ size on the disk of --work.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from async_backup.config import parse_size
-from tests.processes import descendants
-from tests.sshd import Sshd, running_sshd
+from benchmarks.measure import measured
+from benchmarks.peers import ours
+from benchmarks.sources import make_files, make_noise
+from tests.sshd import running_sshd
 
-_PAUSE = 0.1
-_FILES_A_DIRECTORY = 1000
-
-
-def pss(pid: int) -> int:
-    """Bytes; 0 for a process that has just ended."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) << 10
-    return 0
+if TYPE_CHECKING:
+    from tests.sshd import Sshd
 
 
 def peak_of(source: Path, server: Sshd, target: Path) -> tuple[int, float]:
     """Peak PSS of a backup of `source`, in bytes, and its wall seconds."""
-    access = ["--key", str(server.key), "--known-hosts", str(server.known_hosts), "-q"]
-    command = [sys.executable, "-m", "async_backup", "run", str(source), "--to", server.destination(target), *access]
-    begin, peak = time.monotonic(), 0
-    process = subprocess.Popen(command)
-    while process.poll() is None:
-        peak = max(peak, sum(pss(pid) for pid in [process.pid, *descendants(process.pid)]))
-        time.sleep(_PAUSE)
-    if process.returncode:
-        raise SystemExit(f"the backup of {source} ended with status {process.returncode}")
-    return peak, time.monotonic() - begin
-
-
-def make_files(source: Path, count: int, each: int) -> None:
-    """`count` files of 100 bytes in one entry, `each` in a directory."""
-    for number in range(count):
-        directory = source / "entry" / f"d{number // each:04d}"
-        if number % each == 0:
-            directory.mkdir(parents=True)
-        (directory / f"file-{number:07d}").write_bytes(b"x" * 100)
-
-
-def make_huge(source: Path, size: int) -> None:
-    source.mkdir()
-    block = os.urandom(64 << 20)  # longer than a segment: no compressor sees it twice
-    with (source / "huge").open("wb") as file:
-        for offset in range(0, size, len(block)):
-            file.write(block[: size - offset])
+    log = target.with_suffix(".log")
+    result = measured(ours().command(source, server, target), log=log, look_at_memory=True)
+    if result.status:
+        raise SystemExit(f"the backup of {source} ended with status {result.status}:\n{log.read_text()}")
+    return result.peak, result.wall
 
 
 def main() -> None:
@@ -74,10 +41,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.work) as work:
         sources = Path(work)
-        make_files(sources / "few", 1000, _FILES_A_DIRECTORY)
-        make_files(sources / "many", arguments.files, _FILES_A_DIRECTORY)
-        make_files(sources / "one-directory", arguments.files, arguments.files)
-        make_huge(sources / "huge", arguments.size)
+        make_files(sources / "few", 1000)
+        make_files(sources / "many", arguments.files)
+        make_files(sources / "one-directory", arguments.files, in_one=arguments.files)
+        make_noise(sources / "huge", 1, arguments.size)
         with running_sshd(sources / "server") as server:
             print(f"{'source':15} {'peak PSS MB':>12} {'wall s':>8}")
             for name in ("few", "many", "one-directory", "huge"):

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What a careful administrator writes instead of a program: each entry of a directory through
-# tar | COMPRESSOR | ssh, two at a time; the MD5 computed on the way is compared with the one that the server
+# tar | COMPRESSOR | ssh, AT_ONCE (2) at a time; the MD5 computed on the way is compared with the one that the server
 # computes, then the archive gets its name, or is deleted. With SHARED=yes all go over one ssh connection.
 #
-# usage: [SHARED=yes] pipeline.sh SOURCE USER@HOST PORT DIRECTORY KEY KNOWN_HOSTS SUFFIX COMPRESSOR [ARGUMENT...]
+# usage: [AT_ONCE=N] [SHARED=yes] pipeline.sh SOURCE USER@HOST PORT DIRECTORY KEY KNOWN_HOSTS SUFFIX COMPRESSOR [ARGUMENT...]
 set -euo pipefail
 
 remote() {
@@ -22,7 +22,7 @@ if [[ $1 != --entry ]]; then
   fi
   status=0
   find "$SOURCE" -mindepth 1 -maxdepth 1 -printf '%f\0' | sort -z |
-    xargs -0 -P 2 -I{} bash "$0" --entry {} "${@:8}" || status=$?
+    xargs -0 -P "${AT_ONCE:-2}" -I{} bash "$0" --entry {} "${@:8}" || status=$?
   if [[ -n ${SHARED:-} ]]; then
     remote -O exit "$SERVER" 2>/dev/null
     wait

@@ -1,76 +1,110 @@
-"""What was measured, as a table for people and as JSON for comparing over time."""
+"""What was measured: as Markdown for people, kept in a file with a section for each benchmark, and as a plot."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from statistics import median
+import os
+import platform
+import re
+import shlex
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-HEADINGS = ("peer", "runs", "wall s", "min s", "client CPU s", "server CPU s", "archives", "bytes", "ratio")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.options import Options
+    from benchmarks.plots import Chart
+
+PLOTS = "plots"
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run of one peer: seconds on the clock, CPU seconds on either side, archives and their bytes."""
+class Table:
+    """Rows of cells under their headings; the first column is text, the others are figures."""
 
-    peer: str
-    description: str
-    wall: float
-    client_cpu: float
-    server_cpu: float
-    archives: int
-    stored: int
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def markdown(self) -> str:
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self._all()]
+        return "\n".join([lines[0], "|---" + "|---:" * (len(self.headings) - 1) + "|", *lines[1:]])
+
+    def _all(self) -> list[tuple[str, ...]]:
+        return [self.headings, *self.rows]
 
 
 @dataclass(frozen=True)
 class Report:
-    command: str
-    machine: str
-    source: str
-    files: int
-    size: int
+    """One benchmark's results; `name` is its module's."""
+
+    name: str
+    title: str
+    tables: list[Table]
     versions: dict[str, str]
-    runs: list[Run]
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self, arguments: Sequence[str]) -> str:
+        """A section of Markdown; `arguments` are what the benchmark was given."""
+        known = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        head = [f"## {self.title}", "", f"`{_command(self.name, arguments)}`", "", f"{today()}; {machine()}; {known}."]
+        body = [part for table in self.tables for part in ("", table.markdown())]
+        return "\n".join([*head, *body, "", *(f"* {note}" for note in self.notes)]).rstrip() + "\n"
 
 
-def as_json(report: Report) -> str:
-    return json.dumps(asdict(report), indent=2) + "\n"
+def publish(report: Report, chart: Chart, options: Options) -> None:
+    """Print the report; draw and keep it where the options say so."""
+    text = report.markdown(options.given)
+    print(f"\n{text}")
+    if options.plot:
+        _draw(chart, options.plot)
+    if options.append:
+        picture = options.append.parent / PLOTS / f"{report.name}.svg"
+        _draw(chart, picture)
+        _keep(options.append, report.name, f"{text}\n![{report.title}]({PLOTS}/{picture.name})\n")
 
 
-def as_table(report: Report) -> str:
-    """Medians over the runs; `ratio` is the time taken beside the first peer's, which is this program if it ran."""
-    peers = list(dict.fromkeys(run.peer for run in report.runs))
-    first = median(run.wall for run in report.runs if run.peer == peers[0])
-    rows = [HEADINGS, *(_row([run for run in report.runs if run.peer == peer], first) for peer in peers)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([*_heading(report), "", *lines, "", *_legend(report)])
+def _draw(chart: Chart, path: Path) -> None:
+    from benchmarks.plots import draw  # noqa: PLC0415  (matplotlib is an extra, and slow to import)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(chart, path)
+    print(f"plot: {path}")
 
 
-def _row(runs: list[Run], first: float) -> tuple[str, ...]:
-    wall = median(run.wall for run in runs)
-    return (
-        runs[0].peer,
-        str(len(runs)),
-        f"{wall:.2f}",
-        f"{min(run.wall for run in runs):.2f}",
-        f"{median(run.client_cpu for run in runs):.2f}",
-        f"{median(run.server_cpu for run in runs):.2f}",
-        str(runs[-1].archives),
-        f"{runs[-1].stored:,}",
-        f"{wall / first:.2f}",
-    )
+def _keep(path: Path, name: str, text: str) -> None:
+    """In the place of an earlier section of that benchmark, or at the end."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    section = f"{begin}\n{text}{end}\n"
+    before = path.read_text() if path.exists() else "# Results\n"
+    after, count = re.subn(f"{re.escape(begin)}.*?{re.escape(end)}\n", lambda _: section, before, flags=re.DOTALL)
+    path.write_text(after if count else f"{before.rstrip()}\n\n{section}")
+    print(f"results: {path}")
 
 
-def _heading(report: Report) -> list[str]:
-    return [
-        "",
-        f"command   {report.command}",
-        f"machine   {report.machine}",
-        f"source    {report.source}: {report.files:,} files, {report.size:,} bytes",
-        *(f"version   {name}: {version}" for name, version in report.versions.items()),
-    ]
+def _command(name: str, arguments: Sequence[str]) -> str:
+    return shlex.join(["python", "-m", f"benchmarks.{name}", *arguments])
 
 
-def _legend(report: Report) -> list[str]:
-    return [f"{name:12}  {text}" for name, text in {run.peer: run.description for run in report.runs}.items()]
+def today() -> str:
+    return datetime.now().astimezone().date().isoformat()
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"{_processor()}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def say(text: str) -> None:
+    """How it goes on, at once."""
+    print(text, file=sys.stderr, flush=True)

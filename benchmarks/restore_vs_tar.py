@@ -10,11 +10,9 @@ is compared with the source once (files and bytes), outside the time taken. With
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,25 +21,23 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Measured, ServerClock, measured
+from benchmarks.rig import line
 from tests.sshd import running_sshd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.sshd import Sshd
 
 PROGRAM = str(Path(sys.executable).with_name("async-backup"))
 TAR, TAR_IGZIP, OURS = "ssh cat | tar xzf -", "ssh cat | igzip -d | tar xf -", "async-backup restore"
-HOST = "127.0.0.1"
 
 
 def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="restore-", dir=options.scratch) as scratch:
         base = Path(scratch)
-        with running_sshd(base / "server") as server, _line(server, options.round_trip) as port:
+        with running_sshd(base / "server") as server, line(server, options.round_trip) as there:
             _back_up(options.source, server, base)
-            results = _rounds(server, port, base, options.runs)
+            results = _rounds(there, base, options.runs)
         _report(results, options.round_trip)
 
 
@@ -54,27 +50,6 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextlib.contextmanager
-def _line(server: Sshd, round_trip: float) -> Iterator[int]:
-    """The port to connect to, behind a proxy where there is a round trip."""
-    if not round_trip:
-        yield server.port
-        return
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.delay_proxy", str(port), str(server.port), str(round_trip)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
-        try:
-            if proxy.stdout is None or proxy.stdout.readline() != "ready\n":
-                raise SystemExit("the proxy did not start")
-            with server.known_hosts.open("a") as hosts:
-                hosts.write(server.known_hosts.read_text().splitlines()[0].replace(f":{server.port} ", f":{port} "))
-            yield port
-        finally:
-            proxy.terminate()
-
-
 def _back_up(source: Path, server: Sshd, base: Path) -> None:
     entry = base / "source" / "entry"
     entry.parent.mkdir()
@@ -83,26 +58,26 @@ def _back_up(source: Path, server: Sshd, base: Path) -> None:
     subprocess.run([PROGRAM, "run", str(entry.parent), "--to", server.destination(), *access, "-q"], check=True)
 
 
-def _command(peer: str, server: Sshd, port: int, target: Path) -> list[str]:
+def _command(peer: str, server: Sshd, target: Path) -> list[str]:
     if peer == OURS:
-        destination = f"sftp://{server.user}@{HOST}:{port}{server.directory}"
+        destination = server.destination()
         access = ["--key", str(server.key), "--known-hosts", str(server.known_hosts)]
         return [PROGRAM, "restore", destination, "entry", "--to", str(target), "-p", "--outside-links", "-q", *access]
-    options = ["-q", "-p", str(port), "-i", str(server.key), "-o", f"UserKnownHostsFile={server.known_hosts}"]
+    options = ["-q", "-p", str(server.port), "-i", str(server.key), "-o", f"UserKnownHostsFile={server.known_hosts}"]
     archive = shlex.quote(str(next(server.directory.glob("entry-*.tar.gz"))))
-    fetch = shlex.join(["ssh", *options, f"{server.user}@{HOST}", f"cat {archive}"])
+    fetch = shlex.join(["ssh", *options, f"{server.user}@{server.host}", f"cat {archive}"])
     unpack = "tar xzf -" if peer == TAR else "igzip -dc | tar xf -"
     return ["bash", "-o", "pipefail", "-c", f"mkdir {shlex.quote(str(target))} && {fetch} | {unpack} -C {target}"]
 
 
-def _rounds(server: Sshd, port: int, base: Path, runs: int) -> dict[str, list[tuple[Measured, float]]]:
+def _rounds(server: Sshd, base: Path, runs: int) -> dict[str, list[tuple[Measured, float]]]:
     peers = [TAR, *([TAR_IGZIP] if shutil.which("igzip") else []), OURS]
     results: dict[str, list[tuple[Measured, float]]] = {peer: [] for peer in peers}
     for number in range(runs):
         for peer in peers:
             target = base / "target"
             clock = ServerClock(server.pid)
-            result = measured(_command(peer, server, port, target), log=base / "log")
+            result = measured(_command(peer, server, target), log=base / "log")
             results[peer].append((result, clock.seconds()))
             if result.status:
                 raise SystemExit(f"{peer} ended with status {result.status}:\n{(base / 'log').read_text()}")
