@@ -15,7 +15,7 @@ from async_backup.archive.index import IndexWriter, Segment
 from async_backup.archive.member import ProblemKind
 from async_backup.config import Changed
 from async_backup.errors import NoSpace, SourceChanged, SourceMoved
-from async_backup.events import FileProblem, SegmentPacked, SegmentSent
+from async_backup.events import FileProblem, SegmentPacked
 from async_backup.model import Problems
 from async_backup.tasks import task_group
 
@@ -125,7 +125,6 @@ class BodyWriter:
         self._check(whole)
         self._listener(SegmentPacked(self._entry, whole.raw_length, whole.length))
         await self._file.write_whole(slot.data(whole.length))
-        self._listener(SegmentSent(self._entry, whole.length))
         return Body(whole.length, whole.raw_length, whole.members, whole.digest, self._problems)
 
     async def _write_segments(self, plan: Plan, part: PlanPart, slot: Slot, spool: Spool) -> None:
@@ -179,7 +178,6 @@ class BodyWriter:
 
     async def _send(self, slot: Slot, offset: int, data: memoryview, hashed: Event) -> None:
         await self._file.write(offset, data)
-        self._listener(SegmentSent(self._entry, len(data)))
         await hashed.wait()
         self._release(slot)
 
@@ -196,7 +194,6 @@ class BodyWriter:
         while part := await spool.read(INDEX_IN_MEMORY):
             await to_thread.run_sync(self._digest.update, part)
             await self._file.write(self._size, part)
-            self._listener(SegmentSent(self._entry, len(part)))
             self._size += len(part)
 
     def _check(self, packed: PackedSlot | WholeArchive) -> None:

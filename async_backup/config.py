@@ -167,7 +167,7 @@ class Settings:
     """One backup, ready to run. Raises SettingsError where the parts cannot work together."""
 
     sources: tuple[Path, ...]
-    destination: Destination
+    destinations: tuple[Destination, ...]
     ssh: SshSettings = field(default_factory=SshSettings)
     limits: Limits = field(default_factory=Limits)
     selection: Selection = field(default_factory=Selection)
@@ -184,6 +184,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.sources:
             raise SettingsError("no source was given")
+        _check_destinations(self.destinations)
         _check_range("level", self.level, 0, 9)
         if self.hash not in HASHES:
             raise SettingsError(f"{self.hash!r} is not a hash; choose {', '.join(HASHES)}")
@@ -200,6 +201,14 @@ class Settings:
                 f"the timestamp format {self.timestamp_format!r} gives {text!r}, which cannot be part of a file name"
             )
         return text
+
+
+def _check_destinations(destinations: tuple[Destination, ...]) -> None:
+    if not destinations:
+        raise SettingsError("no destination was given")
+    for number, destination in enumerate(destinations):
+        if str(destination) in map(str, destinations[:number]):
+            raise SettingsError(f"{destination} was given twice; give one of two servers another name in ~/.ssh/config")
 
 
 def _check_names(only: tuple[str, ...]) -> None:

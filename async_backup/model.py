@@ -102,6 +102,8 @@ class Report:
     seconds: float = 0.0
     leftovers: tuple[str, ...] = field(default=())
     """Temporary files that could not be removed from the server; the next run tries again."""
+    destinations: tuple[str, ...] = ()
+    """As outcomes name them."""
 
     @property
     def committed(self) -> tuple[Committed, ...]:

@@ -1,9 +1,9 @@
-"""One archive's life: plan, pack, write, verify, commit or discard."""
+"""One archive's life at one destination: written, verified, committed or discarded."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope, current_time
 
 from async_backup.archive.member import Problem, ProblemKind
-from async_backup.body import Body, BodyWriter
+from async_backup.branch import Branch
 from async_backup.checksum_files import write_checksum_file
-from async_backup.config import Changed
 from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch
-from async_backup.events import EntryUploaded, FileProblem
+from async_backup.events import FileProblem, SegmentSent
 from async_backup.model import Committed
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
+    from async_backup.body import Body
     from async_backup.events import Listener
     from async_backup.model import Entry, Problems
     from async_backup.remote.base import RemoteFile, RemoteStore
     from async_backup.remote.naming import RunId
-    from async_backup.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +41,46 @@ class Uploaded:
 
 
 class Transfer:
-    """Makes, uploads and commits archives in one store."""
+    """Makes and commits archives at one destination."""
 
     def __init__(
         self,
         store: RemoteStore,
-        workers: Workers,
         listener: Listener,
         *,
+        destination: str,
         base: bytes,
         run: RunId,
         algorithm: str,
         checksum_file: bool,
-        changed: Changed = Changed.WARN,
+        taken: frozenset[bytes] = frozenset(),
     ) -> None:
+        """`destination` is its name in events; `taken` are paths of archives, below it, that stand there already."""
         self._store = store
-        self._workers = workers
         self._listener = listener
         self._base = base
         self._run = run
         self._algorithm = algorithm
         self._checksum_file = checksum_file
-        self._changed = changed
         self._commits: set[CancelScope] = set()
         self._commit_deadline = inf
+        self.destination = destination
+        self.taken = taken
         self.leftovers: list[str] = []
 
-    async def upload(self, entry: Entry, attempt: int, *, hard_links: bool) -> Uploaded:
-        """Send the archive of an entry under a new temporary name; nothing of it is left on error."""
+    def new_file(self, entry: Entry) -> tuple[bytes, Branch]:
+        """A new temporary name, and what writes the archive of an entry to it."""
         temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
+        return temporary, Branch(
+            lambda: self._created(temporary),
+            lambda size: self._listener(SegmentSent(entry, size, self.destination)),
+        )
+
+    @asynccontextmanager
+    async def _created(self, temporary: bytes) -> AsyncIterator[RemoteFile]:
         file = await self._store.create(temporary)
         async with self.discarded_on_error(temporary, file):
-            writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm, changed=self._changed)
-            body = await writer.write(hard_links=hard_links)
-        self._listener(EntryUploaded(entry, body.size, body.digest))
-        return Uploaded(entry, temporary, body, attempt)
+            yield file
 
     async def commit(self, uploaded: Uploaded) -> Committed:
         """Give the archive its final name once the server's digest of it equals ours.
@@ -92,7 +96,8 @@ class Transfer:
                 raise DigestMismatch(name, sent=body.digest, stored=stored.value)
             await self._rename(uploaded.temporary, final)
         problems = await self._finish_commit(entry, body)
-        return Committed(entry, body.size, body.raw_size, body.members, body.digest, stored, problems, uploaded.attempt)
+        sizes = body.size, body.raw_size, body.members
+        return Committed(entry, *sizes, body.digest, stored, problems, uploaded.attempt, self.destination)
 
     async def _rename(self, temporary: bytes, final: bytes) -> None:
         with self._kept_from_cancellation():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
 
     from tests.sshd import Sshd
 
+_STATE = os.path.join(tempfile.gettempdir(), f"async-backup-tests-{os.getuid()}")
+"""Locks of tests do not stand in the way of this account's own backups."""
 PROGRAM = [sys.executable, "-m", "async_backup"]
 
 
 def environment(home: Path | None = None) -> dict[str, str]:
     """No agent, no keys but those named, no colours, wide lines."""
     kept = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
-    return {**kept, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **({"HOME": str(home)} if home else {})}
+    state = {"XDG_STATE_HOME": _STATE} if home is None else {}
+    return {**kept, **state, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **({"HOME": str(home)} if home else {})}
 
 
 def login(server: Sshd) -> list[str]:

@@ -23,6 +23,7 @@ from async_backup.remote.naming import RunId, is_temporary
 from async_backup.scan import Source, scan_all
 from async_backup.slots import Slots, slot_size
 from async_backup.transfer import Transfer
+from async_backup.upload import Uploader
 from async_backup.worker_process import PackingRules
 from async_backup.worker_process import _Process as PackingProcess
 from async_backup.workers import Plan, Workers
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from async_backup.events import Event as Happening
+    from async_backup.events import Listener
     from async_backup.model import Report
     from async_backup.remote.base import RemoteStore
     from async_backup.slots import Slot
@@ -112,6 +114,32 @@ class Outcome:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+def new_transfer(
+    store: RemoteStore,
+    listener: Listener,
+    *,
+    destination: str = "nas:/backups",
+    base: bytes = b"/backups",
+    taken: frozenset[bytes] = frozenset(),
+    checksum_file: bool = True,
+    run: RunId = RUN,
+) -> Transfer:
+    return Transfer(
+        store,
+        listener,
+        destination=destination,
+        base=base,
+        run=run,
+        algorithm="md5",
+        checksum_file=checksum_file,
+        taken=taken,
+    )
+
+
+def new_uploader(workers: Workers, listener: Listener, changed: Changed = Changed.WARN) -> Uploader:
+    return Uploader(workers, listener, algorithm="md5", changed=changed)
+
+
 async def run_pipeline(
     store: RemoteStore,
     source: Path,
@@ -128,11 +156,9 @@ async def run_pipeline(
     """Back up the entries of `source` into the directory `base` of the store."""
     events: list[Happening] = []
     own = workers or InProcessWorkers()
-    transfer = Transfer(
-        store, own, events.append, base=base, run=run, algorithm="md5", checksum_file=checksum_file, changed=changed
-    )
+    transfer = new_transfer(store, events.append, base=base, taken=taken, checksum_file=checksum_file, run=run)
     try:
-        pipeline = Pipeline(transfer, limits, events.append, taken)
+        pipeline = Pipeline(new_uploader(own, events.append, changed), [transfer], limits, events.append)
         found = scan_all([Source(source, b"")], STAMP, Selection())
         report = await pipeline.run(found, stop or Event(), verifiers=2, on_stop=own.abort)
     finally:

@@ -14,22 +14,25 @@ PACKAGE = Path(__file__).parent.parent / "async_backup"
 
 LAYERS = [
     ["async_backup.archive", "async_backup.errors", "async_backup.heap", "async_backup.tasks"],
-    ["async_backup.config", "async_backup.child", "async_backup.slots"],
+    ["async_backup.config", "async_backup.child", "async_backup.slots", "async_backup.profiles"],
     [
         "async_backup.worker_process",
         "async_backup.archive_names",
         "async_backup.retention",
         "async_backup.stopping",
         "async_backup.index_paths",
+        "async_backup.durations",
+        "async_backup.locking",
     ],
     ["async_backup.remote"],
     ["async_backup.model", "async_backup.unpack", "async_backup.checksum_files"],
     ["async_backup.unpack_process"],
     ["async_backup.events"],
-    ["async_backup.processes"],
+    ["async_backup.processes", "async_backup.last_run"],
     ["async_backup.workers", "async_backup.scan", "async_backup.catalog", "async_backup.archived"],
-    ["async_backup.body", "async_backup.unpackers"],
+    ["async_backup.body", "async_backup.branch", "async_backup.unpackers", "async_backup.counting"],
     ["async_backup.transfer", "async_backup.endings"],
+    ["async_backup.upload", "async_backup.destinations"],
     ["async_backup.pipeline"],
     [
         "async_backup.backup",
@@ -37,7 +40,11 @@ LAYERS = [
         "async_backup.listing",
         "async_backup.pruning",
         "async_backup.verifying",
+        "async_backup.scheduling",
+        "async_backup.hooks",
+        "async_backup.doctor",
     ],
+    ["async_backup.benching"],
     ["async_backup.ui", "async_backup.demo"],
     ["async_backup.cli"],
 ]
@@ -100,6 +107,12 @@ def test_only_the_command_line_prints_exits_or_reads_the_environment(module: str
     if module.startswith(("async_backup.cli", "async_backup.ui")):
         return
     assert forbidden == []
+
+
+@pytest.mark.parametrize(("module", "path"), sorted(modules().items()))
+def test_only_the_command_line_configures_logging(module: str, path: Path) -> None:
+    found = re.findall(r"\.addHandler\(|\.setLevel\(|dictConfig\(|fileConfig\(|basicConfig\(", path.read_text())
+    assert found == [] or module.startswith("async_backup.cli")
 
 
 def test_each_module_imports_alone() -> None:

@@ -58,7 +58,7 @@ def problems(outcome: Outcome) -> list[tuple[bytes, ProblemKind, bool]]:
 def lines(outcome: Outcome, verbosity: int) -> tuple[list[str], list[str]]:
     out: list[str] = []
     err: list[str] = []
-    printer = PlainPrinter("host:dir", out.append, err.append, verbosity)
+    printer = PlainPrinter(out.append, err.append, verbosity)
     for event in outcome.events:
         printer(event)
     return [line for line in out if "changed" in line], [line for line in err if "changed" in line]

@@ -369,7 +369,7 @@ from pathlib import Path
 if __name__ == "__main__":
     settings = async_backup.Settings(
         (Path({str(source)!r}),),
-        async_backup.Destination.parse({sshd.destination(target)!r}),
+        (async_backup.Destination.parse({sshd.destination(target)!r}),),
         async_backup.SshSettings((Path({str(sshd.key)!r}),), Path({str(sshd.known_hosts)!r}), Path("/dev/null")),
     )
     report = anyio.run(async_backup.backup, settings)

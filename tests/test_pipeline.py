@@ -29,10 +29,18 @@ from async_backup.pipeline import Pipeline
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.memory import ANY, LostAnswer, MemoryStore
 from async_backup.scan import Source, scan_all
-from async_backup.transfer import Transfer
 from tests.embedded import embedded_server
 from tests.file_faults import BitFlip, Hang, RenameHangs
-from tests.runs import LIMITS, RUN, InProcessWorkers, archive_name, check_world, make_source, run_pipeline
+from tests.runs import (
+    LIMITS,
+    InProcessWorkers,
+    archive_name,
+    check_world,
+    make_source,
+    new_transfer,
+    new_uploader,
+    run_pipeline,
+)
 from tests.shell_faults import LyingDigest
 from tests.stores import DiskWorld, opened
 
@@ -285,9 +293,9 @@ async def test_a_failure_that_stopping_brings_about_is_no_failure_of_the_entry(t
 
 async def test_a_source_that_cannot_be_listed_to_its_end_is_reported_and_the_rest_is_backed_up(tmp_path: Path) -> None:
     contents, store, workers = make_source(tmp_path / "here"), MemoryStore(), InProcessWorkers()
-    into = Transfer(store, workers, lambda _: None, base=store.directory, run=RUN, algorithm="md5", checksum_file=False)
+    into = new_transfer(store, lambda _: None, checksum_file=False)
     sources = [Source(tmp_path / "missing", b""), Source(tmp_path / "here", b"")]
-    pipeline = Pipeline(into, LIMITS, lambda _: None, frozenset())
+    pipeline = Pipeline(new_uploader(workers, lambda _: None), [into], LIMITS, lambda _: None)
     found = scan_all(sources, "now", Selection())
     report = await pipeline.run(found, Event(), verifiers=1, on_stop=workers.abort)
     workers.slots.close()

@@ -56,7 +56,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def target(sshd: Sshd, source: Path) -> Path:
     """The directory on the server that holds the entry's archive."""
     directory = sshd.directory / "restores"
-    settings = Settings((source,), Destination.parse(sshd.destination(directory)), ssh(sshd), LIMITS)
+    settings = Settings((source,), (Destination.parse(sshd.destination(directory)),), ssh(sshd), LIMITS)
     assert anyio.run(backup, settings).exit_code == 0
     return directory
 
@@ -166,7 +166,7 @@ async def test_a_process_that_dies_costs_nothing(
 
 async def test_the_servers_own_implementation_of_sftp_gives_the_same(source: Path, tmp_path: Path) -> None:
     async with embedded_server(tmp_path) as server:
-        settings = Settings((source,), server.destination(), server.ssh(), LIMITS)
+        settings = Settings((source,), (server.destination(),), server.ssh(), LIMITS)
         assert (await backup(settings)).exit_code == 0
         report = await restore(
             RestoreSettings(server.destination(), b"entry", tmp_path / "restored", ssh=server.ssh(), limits=LIMITS)

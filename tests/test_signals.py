@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from async_backup.errors import ExitCode
 from tests.command import backup_command, finished, started
 from tests.processes import descendants
 
@@ -147,10 +148,11 @@ def test_the_next_run_removes_what_a_killed_one_left_and_only_that(
     assert temporary(target) == sorted(strangers)
 
 
-def test_two_runs_at_once_leave_each_other_alone(sshd: Sshd, source: Path, target: Path) -> None:
+def test_two_runs_at_once_leave_each_other_alone(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
     first = slow_backup(sshd, source, target)
     mine = temporary(target)
-    second = finished(backup_command(sshd, source, "--timestamp-format", "%F-second", to=target))
+    elsewhere = f"XDG_STATE_HOME={tmp_path}"  # another account, which does not see the lock
+    second = finished(["env", elsewhere, *backup_command(sshd, source, "--timestamp-format", "%F-second", to=target)])
     assert second.returncode == 0
     assert "removed" not in second.stdout
     assert set(mine) <= set(temporary(target))
@@ -161,9 +163,23 @@ def test_two_runs_at_once_leave_each_other_alone(sshd: Sshd, source: Path, targe
     assert len(list(target.glob("*.tar.gz"))) == 8
 
 
-def test_two_runs_that_want_the_same_names_overwrite_nothing(sshd: Sshd, source: Path, target: Path) -> None:
+def test_a_second_run_of_the_same_does_nothing_and_says_who_is_at_it(sshd: Sshd, source: Path, target: Path) -> None:
+    first = slow_backup(sshd, source, target)
+    second = finished(backup_command(sshd, source, to=target))
+    assert (second.returncode, second.stdout) == (ExitCode.LOCKED, "")
+    assert str(first.pid) in second.stderr
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+def test_two_runs_that_want_the_same_names_overwrite_nothing(
+    sshd: Sshd, source: Path, target: Path, tmp_path: Path
+) -> None:
     same = ["--timestamp-format", "%F", "--exclude", "large-2"]
-    runs = [started(backup_command(sshd, source, *same, to=target)) for _ in range(2)]
+    runs = [
+        started(["env", f"XDG_STATE_HOME={tmp_path / account}", *backup_command(sshd, source, *same, to=target)])
+        for account in ("one", "other")
+    ]
     codes = sorted(run.wait(timeout=60) for run in runs)
     for run in runs:
         run.communicate()

@@ -10,6 +10,7 @@ from anyio import Event, create_task_group, fail_after, sleep_forever, wait_all_
 
 from async_backup import transfer
 from async_backup.errors import (
+    BackupError,
     ConnectionDropped,
     DigestMismatch,
     RemoteDenied,
@@ -22,14 +23,14 @@ from async_backup.model import Entry
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.memory import LostAnswer, MemoryStore
 from async_backup.remote.naming import is_temporary
-from async_backup.transfer import Transfer
-from tests.runs import RUN, InProcessWorkers, archive_name, extracted, make_source, md5
+from tests.runs import InProcessWorkers, archive_name, extracted, make_source, md5, new_transfer, new_uploader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from async_backup.remote.memory import Fault
+    from async_backup.transfer import Uploaded
 
 pytestmark = pytest.mark.anyio
 
@@ -45,19 +46,18 @@ class Bench:
         self.store = store
         self.workers = InProcessWorkers()
         self.events: list[object] = []
-        self.transfer = Transfer(
-            store,
-            self.workers,
-            self.events.append,
-            base=store.directory,
-            run=RUN,
-            algorithm="md5",
-            checksum_file=checksum_file,
-        )
+        self.transfer = new_transfer(store, self.events.append, checksum_file=checksum_file)
+        self.uploader = new_uploader(self.workers, self.events.append)
         self.entry = Entry(source, b"large", b"", NAME)
 
+    async def upload(self, entry: Entry | None = None) -> Uploaded:
+        (result,) = await self.uploader.upload(entry or self.entry, 1, [self.transfer], hard_links=True)
+        if isinstance(result, BackupError):
+            raise result
+        return result
+
     async def upload_and_commit(self) -> object:
-        uploaded = await self.transfer.upload(self.entry, 1, hard_links=True)
+        uploaded = await self.upload()
         return await self.transfer.commit(uploaded)
 
     async def upload_and_commit_if_it_can(self) -> None:
@@ -98,7 +98,7 @@ async def test_the_directory_is_flushed_after_the_rename(tmp_path: Path) -> None
 
 async def test_until_it_is_verified_an_archive_has_no_final_name(tmp_path: Path) -> None:
     with bench(tmp_path) as b:
-        uploaded = await b.transfer.upload(b.entry, 1, hard_links=True)
+        uploaded = await b.upload()
         assert b.temporary == list(b.store.files) == [uploaded.temporary]
         await b.transfer.commit(uploaded)
     assert b.temporary == []
@@ -146,7 +146,7 @@ class Damaging(MemoryStore):
 
 async def test_on_a_mismatch_the_temporary_file_goes_and_both_values_are_told(tmp_path: Path) -> None:
     with bench(tmp_path, Damaging()) as b:
-        uploaded = await b.transfer.upload(b.entry, 1, hard_links=True)
+        uploaded = await b.upload()
         with pytest.raises(DigestMismatch) as raised:
             await b.transfer.commit(uploaded)
     assert (raised.value.sent, raised.value.stored) == (uploaded.body.digest, "0" * 32)
@@ -193,7 +193,7 @@ async def test_a_rename_whose_answer_was_lost_leaves_the_verified_archive(tmp_pa
 @pytest.mark.parametrize("request_name", ["create", "write", "finish", "rename"])
 async def test_without_its_checksum_file_an_archive_is_still_committed(tmp_path: Path, request_name: str) -> None:
     with bench(tmp_path) as b:
-        uploaded = await b.transfer.upload(b.entry, 1, hard_links=True)
+        uploaded = await b.upload()
         script: list[Fault] = [RemoteFull("full")]
         if request_name == "rename":
             script.insert(0, None)
@@ -207,7 +207,7 @@ async def test_an_entry_that_cannot_be_read_is_an_error_of_the_source(tmp_path: 
     with bench(tmp_path) as b:
         missing = Entry(tmp_path, b"missing", b"", b"missing.tar.gz")
         with pytest.raises(SourceError):
-            await b.transfer.upload(missing, 1, hard_links=True)
+            await b.upload(missing)
     assert b.store.files == {}
 
 

@@ -40,7 +40,9 @@ from async_backup.ui.summary import summary
 from async_backup.ui.text import counted, duration, shown, size
 
 ENTRY = Entry(Path("/data"), b"[red]docs", b"", b"[red]docs-now.tar.gz")
-COMMITTED = Committed(ENTRY, 1000, 5000, 3, "aa", StoredDigest("aa", "md5sum"), Problems())
+COMMITTED = Committed(
+    ENTRY, 1000, 5000, 3, "aa", StoredDigest("aa", "md5sum"), Problems(), destination="me@nas:/backups"
+)
 MISMATCH = DigestMismatch("docs", sent="aa", stored="bb")
 EVENTS: list[Event] = [
     Connected("nas", b"/backups", "md5sum", ""),
@@ -87,7 +89,7 @@ def test_amounts_read_as_people_write_them() -> None:
 def printed(events: list[Event], verbosity: int = 0) -> tuple[list[str], list[str]]:
     out: list[str] = []
     err: list[str] = []
-    printer = PlainPrinter("me@nas:/backups", out.append, err.append, verbosity)
+    printer = PlainPrinter(out.append, err.append, verbosity)
     for event in events:
         printer(event)
     return out, err
@@ -198,7 +200,7 @@ def test_bars_show_names_as_they_are_and_end_clean(width: int) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=width, highlight=False)
     with Bars(console) as bars:
-        bars.lines = PlainPrinter("me@nas:/backups", bars.print, bars.trouble)
+        bars.lines = PlainPrinter(bars.print, bars.trouble)
         for event in EVENTS:
             bars(event)
     text = screen.getvalue()

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from async_backup.cli.bench import bench
+from async_backup.cli.config import config
 from async_backup.cli.demo import demo
+from async_backup.cli.init import init
 from async_backup.cli.list import list_
 from async_backup.cli.ls import ls
+from async_backup.cli.profile_command import Configured, Connecting
 from async_backup.cli.prune import prune
 from async_backup.cli.restore import restore
 from async_backup.cli.run import run
+from async_backup.cli.schedule import schedule
 from async_backup.cli.verify import verify
 
 app = typer.Typer(
@@ -22,12 +27,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(restore)
-app.command("list")(list_)
-app.command()(ls)
-app.command()(prune)
-app.command()(verify)
+app.command(cls=Configured)(run)
+app.command(cls=Connecting)(restore)
+app.command("list", cls=Connecting)(list_)
+app.command(cls=Connecting)(ls)
+app.command(cls=Configured)(prune)
+app.command(cls=Configured)(verify)
+app.command()(bench)
+app.add_typer(schedule, name="schedule")
+app.add_typer(config, name="config")
+app.command()(init)
 app.command()(demo)
 
 

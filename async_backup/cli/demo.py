@@ -55,11 +55,11 @@ class _Demo:
         await to_thread.run_sync(self._prepare)
         async with demo_server(self._server, self._work / "keys", corrupt=self._spoil_once) as server:
             step(2, f"an SSH server on 127.0.0.1 port {server.port}, with keys made for this showing")
-            settings = Settings((self._source,), server.destination(), server.ssh())
+            settings = Settings((self._source,), (server.destination(),), server.ssh())
             step(
                 3, "async-backup run SOURCE --to DEST; the first archive that arrives is spoiled on purpose, by one bit"
             )
-            report = await backup(settings, self._listener(str(settings.destination)), stop=stop)
+            report = await backup(settings, _Counting(self), stop=stop)
             if report.exit_code is not ExitCode.COMPLETE or not report.committed:
                 return report.exit_code
             return await self._go_on(settings, report, stop)
@@ -92,9 +92,6 @@ class _Demo:
         self._is_spoiled |= chosen
         return chosen
 
-    def _listener(self, destination: str) -> PlainPrinter:
-        return _Counting(self, destination)
-
     def note_mismatch(self) -> None:
         self._mismatches += 1
 
@@ -102,8 +99,8 @@ class _Demo:
 class _Counting(PlainPrinter):
     """Plain lines, indented under their step."""
 
-    def __init__(self, demo: _Demo, destination: str) -> None:
-        super().__init__(destination, indented, indented)
+    def __init__(self, demo: _Demo) -> None:
+        super().__init__(indented, indented)
         self._demo = demo
 
     def __call__(self, event: BackupEvent) -> None:

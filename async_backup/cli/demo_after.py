@@ -81,9 +81,9 @@ class AfterTheBackup:
 
     async def _list(self, number: int) -> ExitCode:
         step(number, "async-backup list DEST: what is on the server, by names and the last bytes of each archive")
-        async with open_archives(self._settings.destination, self._settings.ssh, Limits()) as store:
+        async with open_archives(self._settings.destinations[0], self._settings.ssh, Limits()) as store:
             listing = await list_archives(store, NameParser())
-        for line in listing_lines(listing, str(self._settings.destination)):
+        for line in listing_lines(listing, str(self._settings.destinations[0])):
             indented(line)
         return ExitCode.COMPLETE
 
@@ -95,7 +95,9 @@ class AfterTheBackup:
         target = self._work / "one-file"
         printer = RestorePrinter(target, indented, indented, NORMAL)
         entry = self._committed.entry.name
-        settings = RestoreSettings(self._settings.destination, entry, target, (os.fsencode(name),), self._settings.ssh)
+        settings = RestoreSettings(
+            self._settings.destinations[0], entry, target, (os.fsencode(name),), self._settings.ssh
+        )
         report = await restore(settings, printer, stop=self._stop)
         if report.exit_code:
             return report.exit_code
@@ -103,13 +105,13 @@ class AfterTheBackup:
 
     async def _verify(self, number: int) -> ExitCode:
         step(number, "async-backup verify DEST: the server computes all digests again, and no archive travels")
-        settings = VerifySettings(self._settings.destination, ssh=self._settings.ssh)
+        settings = VerifySettings(self._settings.destinations[0], ssh=self._settings.ssh)
         return (await verify(settings, VerifyPrinter(indented, indented, NORMAL), stop=self._stop)).exit_code
 
     async def _prune(self, number: int) -> ExitCode:
         step(number, "async-backup prune DEST --keep-last 1: of each entry only the newest archive stays")
         printer = PrunePrinter(indented, indented, NORMAL, dry_run=False)
-        async with open_archives(self._settings.destination, self._settings.ssh, Limits()) as store:
+        async with open_archives(self._settings.destinations[0], self._settings.ssh, Limits()) as store:
             report = await prune(store, PruneSettings(KeepRules(last=1)), printer, stop=self._stop)
         return report.exit_code
 

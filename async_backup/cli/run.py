@@ -10,12 +10,15 @@ import typer
 
 from async_backup.archive.selection import Selection
 from async_backup.archive_names import NameParser
-from async_backup.backup import backup
+from async_backup.cli.attended import Along, backup_attended
+from async_backup.cli.attending import attendance
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
-from async_backup.cli.options import archives, connection, output, selection, tuning
+from async_backup.cli.options import archives, connection, output, selection, tuning, unattended
+from async_backup.cli.options import profile as from_profile
 from async_backup.cli.output import complain, say
+from async_backup.cli.profile import chosen
 from async_backup.config import (
     DEFAULT_TIMESTAMP,
     Changed,
@@ -24,6 +27,7 @@ from async_backup.config import (
     Verify,
     parse_size,
 )
+from async_backup.durations import parse_seconds
 from async_backup.errors import BackupError, ExitCode, SettingsError
 from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
 from async_backup.model import Entry
@@ -34,12 +38,18 @@ from async_backup.ui.plain import PlainPrinter, empty, route
 from async_backup.ui.text import one_line, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from async_backup.config import Destination
 
 
 def run(
+    ctx: typer.Context,
     sources: selection.Sources,
     to: connection.To,
+    profile: from_profile.Profile = None,
+    config: from_profile.Config = None,
     port: connection.Port = None,
     key: connection.Keys = None,
     known_hosts: connection.KnownHosts = None,
@@ -66,6 +76,9 @@ def run(
     exclude_caches: selection.ExcludeCaches = False,
     one_file_system: selection.OneFileSystem = False,
     dry_run: output.DryRun = False,
+    lock_wait: unattended.LockWait = "0",
+    ping: unattended.Ping = None,
+    log: output.Log = False,
     as_json: output.Json = False,
     quiet: output.Quiet = False,
     verbose: output.Verbose = False,
@@ -74,12 +87,13 @@ def run(
 
     Each entry becomes NAME-TIMESTAMP.tar.gz in DEST; with several SOURCEs, in DEST/SOURCE's name.
     """
+    del config
     try:
         verbosity = output.verbosity(quiet=quiet, verbose=verbose)
         NameParser((timestamp_format,))  # what cannot be read back could not be found, nor pruned
         settings = Settings(
             sources=tuple(sources),
-            destination=destination_of(to, port),
+            destinations=tuple(destination_of(each, port) for each in to),
             ssh=ssh_settings(key, known_hosts, ssh_config, timeout),
             limits=Limits(
                 workers,
@@ -101,12 +115,17 @@ def run(
             xattrs=not no_xattrs,
             changed=changed,
         )
+        along = Along(
+            attendance(chosen(ctx).hooks, ping, destinations=settings.destinations, profile=profile or ""),
+            parse_seconds(lock_wait),
+            profile or "",
+        )
     except SettingsError as error:
         fail(error, as_json=as_json)
     if dry_run:
         _show_plan(settings, as_json=as_json)
     else:
-        _run(settings, as_json=as_json, verbosity=verbosity)
+        _run(settings, along, log=log, as_json=as_json, verbosity=verbosity)
 
 
 def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
@@ -119,21 +138,22 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def _run(settings: Settings, *, as_json: bool, verbosity: int) -> None:
+def _run(settings: Settings, along: Along, *, log: bool, as_json: bool, verbosity: int) -> None:
     display, listener = listening(
         Bars,
-        lambda out, err: PlainPrinter(str(settings.destination), out, err, verbosity),
+        lambda out, err: PlainPrinter(out, err, verbosity),
         as_json=as_json,
         verbosity=verbosity,
+        log=log,
     )
     with display:
-        report = run_until_stopped(lambda stop: backup(settings, listener, stop=stop), as_json=as_json)
-    raise typer.Exit(report.exit_code)
+        report = run_until_stopped(lambda stop: backup_attended(settings, along, listener, stop), as_json=as_json)
+    raise typer.Exit(report.exit_code if report else ExitCode.INTERRUPTED)
 
 
 def _show_plan(settings: Settings, *, as_json: bool) -> None:
     """What a run would do, as far as it can be told without a connection."""
-    show = _show_item_as_json if as_json else partial(_show_item, destination=str(settings.destination))
+    show = _show_item_as_json if as_json else partial(_show_item, destinations=settings.destinations)
     try:
         sources = resolve_sources(settings.sources, settings.only)
     except BackupError as error:
@@ -153,10 +173,11 @@ def _show_item_as_json(item: Entry | EntrySkipped | SourceEmpty) -> None:
     JsonPrinter(say)(EntryFound(item) if isinstance(item, Entry) else item)
 
 
-def _show_item(item: Entry | EntrySkipped | SourceEmpty, destination: str) -> None:
+def _show_item(item: Entry | EntrySkipped | SourceEmpty, destinations: Sequence[Destination]) -> None:
     match item:
         case Entry():
-            say(f"would back up: {route(item, destination)}")
+            for destination in destinations:
+                say(f"would back up: {route(item, str(destination))}")
         case EntrySkipped(path, reason):
             say(f"would skip: {shown(path)} ({reason})")
         case SourceEmpty():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.shell import Answer
 
-_COMMANDS = {
+COMMANDS = {
     "md5": ("md5sum", "md5 -q", "openssl dgst -md5 -r", "digest -a md5", "busybox md5sum"),
     "sha1": ("sha1sum", "shasum -a 1", "sha1 -q", "openssl dgst -sha1 -r", "digest -a sha1", "busybox sha1sum"),
     "sha256": ("sha256sum", "shasum -a 256", "sha256 -q", "openssl dgst -sha256 -r", "digest -a sha256"),
@@ -61,7 +61,7 @@ class DigestCommand:
         """
         shell = await self._pool.shell()
         reply = b""
-        for command in _COMMANDS[self._algorithm]:
+        for command in COMMANDS[self._algorithm]:
             answer = await shell.run(command_line(command, path), self._timeout)
             if parse_digest(answer, self._algorithm) == expected:
                 self._command = command

@@ -39,10 +39,10 @@ READBACK = "readback"
 class SftpStore:
     """A `RemoteStore` on a server. Use `open_store`."""
 
-    def __init__(self, pool: Pool, limits: Limits, algorithm: str, timeout: float) -> None:
+    def __init__(self, pool: Pool, limits: Limits, algorithm: str, timeout: float, rate: RateLimit) -> None:
         self._pool = pool
         self._retries = limits.retries
-        self._rate = RateLimit(limits.rate)
+        self._rate = rate
         self._algorithm = algorithm
         self._command = DigestCommand(pool, algorithm, timeout)
         self._syncs: dict[bytes, SharedRun] = {}
@@ -210,10 +210,20 @@ class SftpStore:
 
 @asynccontextmanager
 async def open_store(
-    destination: DestinationSettings, ssh: SshSettings, limits: Limits, *, algorithm: str, verify: Verify, run: RunId
+    destination: DestinationSettings,
+    ssh: SshSettings,
+    limits: Limits,
+    *,
+    algorithm: str,
+    verify: Verify,
+    run: RunId,
+    rate: RateLimit | None = None,
 ) -> AsyncIterator[SftpStore]:
-    """A store that is connected and prepared. Raises BackupError where nothing can be done there."""
-    async with _connected(destination, ssh, limits, algorithm, with_shell=True) as store:
+    """A store that is connected and prepared. Raises BackupError where nothing can be done there.
+
+    `rate` is one that several stores share; without it the store has its own, of `limits`.
+    """
+    async with _connected(destination, ssh, limits, algorithm, rate, with_shell=True) as store:
         await store.prepare(destination.directory, verify, run)
         yield store
 
@@ -232,16 +242,22 @@ async def open_archives(
     Digests are read back until `find_digest_command` has found something better. Raises RemoteNotFound where the
     directory does not exist, and other BackupErrors where nothing can be done there.
     """
-    async with _connected(destination, ssh, limits, algorithm, with_shell=False) as store:
+    async with _connected(destination, ssh, limits, algorithm, None, with_shell=False) as store:
         await store.prepare_to_read(destination.directory, verify)
         yield store
 
 
 @asynccontextmanager
 async def _connected(
-    destination: DestinationSettings, ssh: SshSettings, limits: Limits, algorithm: str, *, with_shell: bool
+    destination: DestinationSettings,
+    ssh: SshSettings,
+    limits: Limits,
+    algorithm: str,
+    rate: RateLimit | None,
+    *,
+    with_shell: bool,
 ) -> AsyncIterator[SftpStore]:
     dialer = await Dialer.prepare(destination, ssh)
     pool_limits = {"connections": limits.connections, "channels": limits.channels, "retries": limits.retries}
     async with open_pool(dialer, **pool_limits, timeout=ssh.timeout, with_shell=with_shell) as pool:
-        yield SftpStore(pool, limits, algorithm, ssh.timeout)
+        yield SftpStore(pool, limits, algorithm, ssh.timeout, rate or RateLimit(limits.rate))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from async_backup.benching.model import BenchEnded
 from async_backup.errors import BackupError, DigestMismatch
 from async_backup.events import EntryEnded, RunEnded
 from async_backup.pruning.model import PruneEnded
@@ -42,12 +43,24 @@ def error_line(error: BackupError) -> str:
     return json.dumps({"event": "error", "time": _now(), **_plain(error), "exit_code": int(error.exit_code)})
 
 
+def line_of(subject: object) -> str:
+    """The line of an event, or of an error that ended a run."""
+    if isinstance(subject, BackupError):
+        return error_line(subject)
+    lines: list[str] = []
+    JsonPrinter(lines.append)(subject)
+    return lines[0]
+
+
 def _content(event: object) -> dict[str, Any]:
     match event:
         case RunEnded(report):
             return _totals(report)
         case RestoreEnded(report) | PruneEnded(report) | VerifyEnded(report):
             return {"exit_code": int(report.exit_code), **_fields(report)}
+        case BenchEnded(report):
+            told = {name: value for name, value in _fields(report).items() if name != "measurements"}
+            return {"exit_code": int(report.exit_code), **told}
         case EntryEnded(outcome):
             return {"outcome": _snake(outcome), **_fields(outcome)}
         case _:
@@ -68,6 +81,17 @@ def _totals(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "source_errors": [str(error) for error in report.source_errors],
         "leftovers": list(report.leftovers),
+        "destinations": {
+            name: {
+                kind: sum(outcome.destination == name for outcome in outcomes)
+                for kind, outcomes in (
+                    ("committed", report.committed),
+                    ("failed", report.failed),
+                    ("not_committed", report.interrupted),
+                )
+            }
+            for name in report.destinations
+        },
     }
 
 

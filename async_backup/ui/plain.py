@@ -9,6 +9,7 @@ from async_backup.errors import DigestMismatch
 from async_backup.events import (
     AttemptFailed,
     Connected,
+    DestinationLost,
     EntryEnded,
     EntrySkipped,
     EntryStarted,
@@ -26,6 +27,7 @@ from async_backup.ui.text import counted, one_line, shown, size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from async_backup.errors import BackupError
     from async_backup.events import Event
     from async_backup.model import Entry
 
@@ -33,16 +35,17 @@ if TYPE_CHECKING:
 class PlainPrinter(Lines):
     """A listener that prints lines: news to `out`, trouble to `err`."""
 
-    def __init__(
-        self, destination: str, out: Callable[[str], None], err: Callable[[str], None], verbosity: int = NORMAL
-    ) -> None:
-        self._destination = destination
+    def __init__(self, out: Callable[[str], None], err: Callable[[str], None], verbosity: int = NORMAL) -> None:
         super().__init__(out, err, verbosity)
+        self._told: list[BackupError] = []
 
     def __call__(self, event: Event) -> None:
         match event:
             case Connected():
                 self._connected(event)
+            case DestinationLost(destination, error):
+                self._told.append(error)
+                self._err(f"NOTHING IS STORED at {shown(destination)}: {one_line(error)}")
             case LeftoverRemoved(path):
                 self._out(f"removed what a dead run left: {shown(path)}")
             case EntrySkipped(path, reason):
@@ -95,7 +98,9 @@ class PlainPrinter(Lines):
                 self._out(f"hash values of {shown(outcome.entry.archive)} match")
                 self._out(f"  before upload: {outcome.digest}")
                 self._out(f"  after upload:  {outcome.stored.value}")
-                self._out(f"upload completed: {route(outcome.entry, self._destination)} ({size(outcome.size)})")
+                self._out(f"upload completed: {route(outcome.entry, outcome.destination)} ({size(outcome.size)})")
+            case Failed() if any(outcome.error is told for told in self._told):
+                self._detail(f"not backed up: {route(outcome.entry, outcome.destination)}")
             case Failed():
                 if isinstance(outcome.error, DigestMismatch):
                     self._mismatch(outcome.entry, outcome.error)

@@ -19,26 +19,42 @@ def _headline(report: Report) -> str:
     committed = report.committed
     if not report.outcomes and not report.is_interrupted:
         return "nothing was backed up"
-    total = counted(len(report.outcomes), "entry", "entries")
+    several = len(report.destinations) > 1
+    total = counted(len(report.outcomes), *(("archive", "archives") if several else ("entry", "entries")))
     head = f"{'interrupted: ' if report.is_interrupted else ''}{len(committed)} of {total} committed"
     if not committed:
         return head
-    stored = sum(outcome.size for outcome in committed)
-    raw = sum(outcome.raw_size for outcome in committed)
+    packed = {outcome.entry.path: outcome for outcome in committed}.values()
+    stored = sum(outcome.size for outcome in packed)
+    raw = sum(outcome.raw_size for outcome in packed)
     rate = f", {size(raw / report.seconds)}/s" if report.seconds > 0 else ""
     return f"{head}: {size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
 
 
 def _trouble(report: Report) -> list[str]:
     lines = [f"error: {one_line(error)}" for error in report.source_errors]
+    lines += _by_destination(report)
     if report.failed:
         lines.append(f"{counted(len(report.failed), 'entry was', 'entries were')} NOT backed up:")
-        lines += [f"  {shown(outcome.entry.path)}" for outcome in report.failed]
+        where = [f" --> {shown(outcome.destination)}" * (len(report.destinations) > 1) for outcome in report.failed]
+        lines += [f"  {shown(outcome.entry.path)}{place}" for outcome, place in zip(report.failed, where, strict=True)]
     if report.interrupted:
         lines.append(f"{counted(len(report.interrupted), 'entry was', 'entries were')} not committed")
     lines += [_incomplete(outcome) for outcome in report.committed if outcome.problems.losses]
     lines += [f"left on the server: {shown(name)} (the next run removes it)" for name in report.leftovers]
     return lines
+
+
+def _by_destination(report: Report) -> list[str]:
+    """Where there are several destinations, those at which something is missing."""
+    if len(report.destinations) < 2:
+        return []
+    return [
+        f"{shown(name)}: {committed} of {counted(total, 'entry', 'entries')} committed"
+        for name in report.destinations
+        if (committed := sum(outcome.destination == name for outcome in report.committed))
+        < (total := sum(outcome.destination == name for outcome in report.outcomes))
+    ]
 
 
 def _incomplete(outcome: Committed) -> str:

@@ -63,14 +63,6 @@ TimestampFormats = Annotated[
         show_default="the usual and the classic one",
     ),
 ]
-ArchiveName = Annotated[
-    str,
-    typer.Argument(
-        metavar="ARCHIVE",
-        help="NAME.tar.gz, an entry (its newest archive) or ENTRY@2026-11-20 (the newest not after that).",
-        show_default=False,
-    ),
-]
 ArchivePaths = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PATH]...", help="Files and directories in the archive.", show_default="all of it"),

@@ -10,12 +10,12 @@ import typer
 _CONNECTION = "Connection"
 
 To = Annotated[
-    str,
+    list[str],
     typer.Option(
         "--to",
         metavar="DEST",
         help="user@host:/dir, host:dir (below the home directory) or sftp://user@host:port/dir. "
-        "The host may be an alias of ~/.ssh/config.",
+        "The host may be an alias of ~/.ssh/config. May be given several times: all is packed once, and sent to each.",
         show_default=False,
     ),
 ]

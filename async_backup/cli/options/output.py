@@ -24,6 +24,15 @@ Json = Annotated[
 JsonLines = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.", rich_help_panel=_OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print trouble only.", rich_help_panel=_OUTPUT)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more.", rich_help_panel=_OUTPUT)]
+Log = Annotated[
+    bool,
+    typer.Option(
+        "--log",
+        help="Write to standard error through `logging`, a line an event with time, level and run, instead of bars and "
+        "plain lines; made for journald.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-R", help="List all that is below each PATH.", rich_help_panel=_OUTPUT)
 ]

@@ -1,0 +1,1 @@
+"""Measuring what a backup to a server is made of, and which part holds it back."""

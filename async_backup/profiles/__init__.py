@@ -1,0 +1,1 @@
+"""Settings in a TOML file: `[defaults]`, `[profile.NAME]` and `[hooks]`."""
