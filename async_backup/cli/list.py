@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from async_backup.archive_names import NameParser
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
+from async_backup.cli.options import profile as from_profile
 from async_backup.cli.output import say
+from async_backup.cli.places import at_each, places
 from async_backup.cli.reading import read_until_stopped, where_of
-from async_backup.errors import SettingsError
+from async_backup.errors import ExitCode, SettingsError
 from async_backup.listing.archives import list_archives
 from async_backup.ui.json_lines import json_line
 from async_backup.ui.listing import listed_fields, listing_lines
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
 
 def list_(
-    dest: connection.Dest,
+    ctx: from_profile.Context,
+    dest: from_profile.OptionalDest = None,
     entries: archives.Entries = None,
+    to: from_profile.Places = None,
+    profile: from_profile.Profile = None,
+    config: from_profile.Config = None,
     timestamp_format: archives.TimestampFormats = None,
     port: connection.Port = None,
     key: connection.Keys = None,
@@ -40,12 +46,14 @@ def list_(
     CHECKSUM is the hash of which a checksum file lies beside an archive. That is written only once the server's digest
     of the archive equals ours: the archive was verified when it was stored; `verify` tells how it is now. Names of
     archives and the values in their checksum files are shown with an ENTRY, --verbose or --json. MEMBERS are files,
-    directories and links.
+    directories and links. With --profile the destinations are those of the profile, and all arguments are entries.
     """
-    wanted = [os.fsencode(entry) for entry in entries or ()]
-    is_detailed = bool(wanted) or verbose or as_json
+    del profile, config
     try:
-        where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
+        destinations, words = places(ctx, dest, entries or (), to)
+        wanted = list(map(os.fsencode, words))
+        is_detailed = bool(wanted) or verbose or as_json
+        wheres = [where_of(each, port, key, known_hosts, ssh_config, timeout, retries) for each in destinations]
         names = NameParser(archives.formats(timestamp_format))
     except SettingsError as error:
         fail(error, as_json=as_json)
@@ -54,8 +62,11 @@ def list_(
         del stop
         return await list_archives(store, names, wanted, checksums=is_detailed)
 
-    listing = read_until_stopped(where, read, as_json=as_json)
-    for listed in listing.archives if as_json else ():
-        say(json_line(listed_fields(listed)))
-    for line in () if as_json else listing_lines(listing, str(where.destination), is_detailed=is_detailed):
-        say(line)
+    def list_at(number: int) -> int:
+        listing = read_until_stopped(wheres[number], read, as_json=as_json)
+        lines = listing_lines(listing, str(wheres[number].destination), is_detailed=is_detailed)
+        for line in map(json_line, map(listed_fields, listing.archives)) if as_json else lines:
+            say(line)
+        return ExitCode.COMPLETE
+
+    at_each(destinations, list_at, as_json=as_json)

@@ -13,7 +13,9 @@ from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
+from async_backup.cli.options import profile as from_profile
 from async_backup.cli.output import say
+from async_backup.cli.places import archive_in, places
 from async_backup.cli.reading import read_until_stopped, where_of
 from async_backup.errors import DamagedArchive, SettingsError
 from async_backup.listing.contents import read_contents
@@ -34,9 +36,12 @@ _LINES_AT_ONCE = 500
 
 
 def ls(
-    dest: connection.Dest,
-    archive: archives.ArchiveName,
+    ctx: from_profile.Context,
+    dest: from_profile.OptionalDest = None,
+    archive: from_profile.OptionalArchive = None,
     paths: archives.ListedPaths = None,
+    profile: from_profile.Profile = None,
+    config: from_profile.Config = None,
     recursive: output.Recursive = False,
     timestamp_format: archives.TimestampFormats = None,
     port: connection.Port = None,
@@ -51,17 +56,21 @@ def ls(
 
     ARCHIVE is an archive's whole name, an entry (its newest archive), or ENTRY@2026-11-20 (the newest not after that).
     The name of the entry may be left out of PATH. Owners are numbers, times are local.
+    With --profile DEST may be left out: it is the first destination of the profile.
     """
+    del profile, config
     try:
-        where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
+        destinations, words = places(ctx, dest, (archive, *(paths or ())))
+        wanted, inside = archive_in(words)
+        where = where_of(destinations[0], port, key, known_hosts, ssh_config, timeout, retries)
         names = NameParser(archives.formats(timestamp_format))
     except SettingsError as error:
         fail(error, as_json=as_json)
 
     async def show(store: SftpStore, stop: Event) -> None:
-        found = (await read_catalog(store, names)).find(os.fsencode(archive))
+        found = (await read_catalog(store, names)).find(os.fsencode(wanted))
         contents = await _contents(store, found.path, where.destination)
-        lines = _lines(contents, [os.fsencode(path) for path in paths or ()], recursive=recursive, as_json=as_json)
+        lines = _lines(contents, [os.fsencode(path) for path in inside], recursive=recursive, as_json=as_json)
         await to_thread.run_sync(_say_all, lines, stop, abandon_on_cancel=True)
 
     read_until_stopped(where, show, as_json=as_json)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import typer
 from anyio import Event
 
 from async_backup.archive_names import NameParser
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.options import archives, connection, keeping, output, tuning
+from async_backup.cli.options import profile as from_profile
 from async_backup.cli.output import complain, say
+from async_backup.cli.places import at_each, places
 from async_backup.cli.reading import where_of
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.pruning.model import PruneSettings
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
 
 def prune(
-    dest: connection.Dest,
+    ctx: from_profile.Context,
+    dest: from_profile.OptionalDest = None,
     entries: archives.Entries = None,
+    to: from_profile.Places = None,
+    profile: from_profile.Profile = None,
+    config: from_profile.Config = None,
     keep_last: keeping.KeepLast = "0",
     keep_hourly: keeping.KeepHourly = "0",
     keep_daily: keeping.KeepDaily = "0",
@@ -54,7 +59,10 @@ def prune(
     Never removed, whatever the rules say: the newest verified archive of an entry (where none is verified, the
     newest), and what does not have both a name and a footer of ours. Checksum files of ours whose archives are gone
     are removed as well.
+
+    With --profile the destinations are those of the profile, each in turn, and all arguments are entries.
     """
+    del profile, config
     try:
         rules = KeepRules(
             last=keep_count(keep_last),
@@ -67,14 +75,21 @@ def prune(
         )
         formats = archives.formats(timestamp_format)
         NameParser(formats)
-        settings = PruneSettings(rules, tuple(os.fsencode(entry) for entry in entries or ()), formats, dry_run)
-        where = where_of(dest, port, key, known_hosts, ssh_config, timeout, retries)
+        destinations, wanted = places(ctx, dest, entries or (), to)
+        settings = PruneSettings(rules, tuple(map(os.fsencode, wanted)), formats, dry_run)
+        wheres = [where_of(each, port, key, known_hosts, ssh_config, timeout, retries) for each in destinations]
         verbosity = output.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
-    listener: PruneListener = JsonPrinter(say) if as_json else PrunePrinter(say, complain, verbosity, dry_run=dry_run)
-    report = run_until_stopped(lambda stop: _prune(where, settings, listener, stop), as_json=as_json)
-    raise typer.Exit(report.exit_code if report else ExitCode.INTERRUPTED)
+
+    def prune_at(number: int) -> int:
+        listener: PruneListener = (
+            JsonPrinter(say) if as_json else PrunePrinter(say, complain, verbosity, dry_run=dry_run)
+        )
+        report = run_until_stopped(lambda stop: _prune(wheres[number], settings, listener, stop), as_json=as_json)
+        return report.exit_code if report else ExitCode.INTERRUPTED
+
+    at_each(destinations, prune_at, as_json=as_json)
 
 
 async def _prune(where: Where, settings: PruneSettings, listener: PruneListener, stop: Event) -> PruneReport | None:

@@ -10,6 +10,8 @@ from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
 from async_backup.cli.options import archives, connection, output, restoring, tuning
+from async_backup.cli.options import profile as from_profile
+from async_backup.cli.places import archive_in, places
 from async_backup.config import Limits
 from async_backup.errors import SettingsError
 from async_backup.restoring.model import RestoreSettings
@@ -19,10 +21,13 @@ from async_backup.unpack.rules import Overwrite
 
 
 def restore(
-    dest: connection.Dest,
-    archive: archives.ArchiveName,
+    ctx: typer.Context,
     to: restoring.Target,
+    dest: from_profile.OptionalDest = None,
+    archive: from_profile.OptionalArchive = None,
     paths: archives.ArchivePaths = None,
+    profile: from_profile.Profile = None,
+    config: from_profile.Config = None,
     overwrite: restoring.OverwriteMode = Overwrite.NEVER,
     salvage: restoring.Salvage = False,
     same_permissions: restoring.SamePermissions = False,
@@ -47,13 +52,17 @@ def restore(
     """Restore an archive, or the PATHs that you name from it, into a directory.
 
     ARCHIVE is an archive's whole name, an entry (its newest archive), or ENTRY@2026-11-20 (the newest not after that).
+    With --profile DEST may be left out: it is the first destination of the profile.
     """
+    del profile, config
     try:
+        destinations, words = places(ctx, dest, (archive, *(paths or ())))
+        wanted, inside = archive_in(words)
         settings = RestoreSettings(
-            destination_of(dest, port),
-            os.fsencode(archive),
+            destination_of(destinations[0], port),
+            os.fsencode(wanted),
             to.expanduser(),
-            tuple(os.fsencode(path) for path in paths or ()),
+            tuple(map(os.fsencode, inside)),
             ssh=ssh_settings(key, known_hosts, ssh_config, timeout),
             limits=Limits(processes=processes, connections=connections, channels=channels, retries=retries),
             timestamp_formats=archives.formats(timestamp_format),

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import typer
 
 from async_backup.archive.selection import Selection
 from async_backup.archive_names import NameParser
-from async_backup.cli.attended import Along, backup_attended
+from async_backup.cli.attended import Along, backup_attended, files_about, sizes_file
 from async_backup.cli.attending import attendance
 from async_backup.cli.connecting import destination_of, ssh_settings
+from async_backup.cli.dry_run import show_plan
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
 from async_backup.cli.options import archives, connection, output, selection, tuning, unattended
 from async_backup.cli.options import profile as from_profile
-from async_backup.cli.output import complain, say
 from async_backup.cli.profile import chosen
 from async_backup.config import (
     DEFAULT_TIMESTAMP,
@@ -27,21 +25,18 @@ from async_backup.config import (
     Verify,
     parse_size,
 )
+from async_backup.counting import Counter, Counting
 from async_backup.durations import parse_seconds
 from async_backup.errors import BackupError, ExitCode, SettingsError
-from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
-from async_backup.model import Entry
-from async_backup.scan import resolve_sources, scan_all
+from async_backup.last_run import load
+from async_backup.scan import resolve_sources
 from async_backup.ui.bars import Bars
-from async_backup.ui.json_lines import JsonPrinter
-from async_backup.ui.plain import PlainPrinter, empty, route
-from async_backup.ui.text import one_line, shown
+from async_backup.ui.plain import PlainPrinter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from async_backup.config import Destination
+    from rich.console import Console
 
 
 def run(
@@ -78,6 +73,8 @@ def run(
     dry_run: output.DryRun = False,
     lock_wait: unattended.LockWait = "0",
     ping: unattended.Ping = None,
+    metrics: unattended.Metrics = None,
+    report: unattended.ReportFile = None,
     log: output.Log = False,
     as_json: output.Json = False,
     quiet: output.Quiet = False,
@@ -119,11 +116,12 @@ def run(
             attendance(chosen(ctx).hooks, ping, destinations=settings.destinations, profile=profile or ""),
             parse_seconds(lock_wait),
             profile or "",
+            files_about(settings, metrics, report, profile or ""),
         )
     except SettingsError as error:
         fail(error, as_json=as_json)
     if dry_run:
-        _show_plan(settings, as_json=as_json)
+        show_plan(settings, as_json=as_json)
     else:
         _run(settings, along, log=log, as_json=as_json, verbosity=verbosity)
 
@@ -140,7 +138,7 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
 
 def _run(settings: Settings, along: Along, *, log: bool, as_json: bool, verbosity: int) -> None:
     display, listener = listening(
-        Bars,
+        lambda console: _bars(console, settings, along.profile),
         lambda out, err: PlainPrinter(out, err, verbosity),
         as_json=as_json,
         verbosity=verbosity,
@@ -151,36 +149,12 @@ def _run(settings: Settings, along: Along, *, log: bool, as_json: bool, verbosit
     raise typer.Exit(report.exit_code if report else ExitCode.INTERRUPTED)
 
 
-def _show_plan(settings: Settings, *, as_json: bool) -> None:
-    """What a run would do, as far as it can be told without a connection."""
-    show = _show_item_as_json if as_json else partial(_show_item, destinations=settings.destinations)
+def _bars(console: Console, settings: Settings, profile: str) -> Bars:
+    """Bars that know the sizes of the last run, and count what that had not."""
+    last = load(sizes_file(settings, profile))
     try:
         sources = resolve_sources(settings.sources, settings.only)
-    except BackupError as error:
-        fail(error, as_json=as_json)
-    timestamp = settings.timestamp(datetime.now().astimezone())
-    is_complete = True
-    for item in scan_all(sources, timestamp, settings.selection, settings.only):
-        if isinstance(item, BackupError):
-            is_complete = False
-            complain(f"error: {one_line(item)}")
-        else:
-            show(item)
-    raise typer.Exit(ExitCode.COMPLETE if is_complete else ExitCode.INCOMPLETE)
-
-
-def _show_item_as_json(item: Entry | EntrySkipped | SourceEmpty) -> None:
-    JsonPrinter(say)(EntryFound(item) if isinstance(item, Entry) else item)
-
-
-def _show_item(item: Entry | EntrySkipped | SourceEmpty, destinations: Sequence[Destination]) -> None:
-    match item:
-        case Entry():
-            for destination in destinations:
-                say(f"would back up: {route(item, str(destination))}")
-        case EntrySkipped(path, reason):
-            say(f"would skip: {shown(path)} ({reason})")
-        case SourceEmpty():
-            complain(empty(item))
-        case _:
-            assert_never(item)
+    except BackupError:
+        return Bars(console, last=last)  # the run is going to say so
+    counting = Counting(tuple(sources), settings.selection, settings.only, last.entries.keys())
+    return Bars(console, last=last, counter=Counter(counting))

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
 from async_backup.ui.columns import Amount, Speed
-from async_backup.ui.display import Display
+from async_backup.ui.display import ProgressDisplay
 from async_backup.ui.lines import VERBOSE, Lines
 from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.unpack.rules import IssueKind
@@ -103,22 +103,22 @@ class RestorePrinter(Lines):
             self._err(f"{counted(lost, 'member')} {came} (named above)")
 
 
-class RestoreBar(Display["RestoreEvent"]):
+class RestoreBar(ProgressDisplay["RestoreEvent"]):
     """A bar of the bytes that come."""
 
     def __init__(self, console: Console) -> None:
         columns = TextColumn("restoring"), BarColumn(), Amount(), Speed(), TimeRemainingColumn()
-        super().__init__(Progress(*columns, console=console, transient=True))
+        super().__init__(Progress(*columns, console=console))
         self._task = self._progress.add_task("", total=None)
 
     def show(self, event: RestoreEvent) -> None:
         match event:
             case RestoreStarted():
                 self._progress.update(self._task, total=event.wanted_size)
-                self._progress.start()
+                self.start()
             case BytesRestored(stored):
                 self._progress.advance(self._task, stored)
             case RestoreEnded():
-                self._progress.stop()
+                self.stop()
             case _:
                 pass

@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from async_backup.ui.columns import Amount, Speed
-from async_backup.ui.display import Display
+from async_backup.ui.display import ProgressDisplay
 from async_backup.ui.lines import Lines
 from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.verifying.model import (
@@ -130,25 +130,25 @@ def _trouble(report: VerifyReport) -> Iterator[str]:
         yield f"{counted(report.not_reached, 'archive')} not looked at"
 
 
-class VerifyBar(Display["VerifyEvent"]):
+class VerifyBar(ProgressDisplay["VerifyEvent"]):
     """A bar, of bytes where archives are read back."""
 
     def __init__(self, console: Console, *, of_bytes: bool) -> None:
         self._of_bytes = of_bytes
-        super().__init__(Progress(*_columns(of_bytes=of_bytes), console=console, transient=True))
+        super().__init__(Progress(*_columns(of_bytes=of_bytes), console=console))
         self._task = self._progress.add_task("", total=None)
 
     def show(self, event: VerifyEvent) -> None:
         match event:
             case VerifyStarted(archives, stored):
                 self._progress.update(self._task, total=stored if self._of_bytes else archives)
-                self._progress.start()
+                self.start()
             case BytesVerified(stored):
                 self._progress.advance(self._task, stored if self._of_bytes else 0)
             case ArchiveChecked():
                 self._progress.advance(self._task, 0 if self._of_bytes else 1)
             case VerifyEnded():
-                self._progress.stop()
+                self.stop()
             case _:
                 pass
 

@@ -1,0 +1,59 @@
+"""What a run would do, told without a connection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
+
+import typer
+
+from async_backup.cli.execute import fail
+from async_backup.cli.output import complain, say
+from async_backup.errors import BackupError, ExitCode
+from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
+from async_backup.model import Entry
+from async_backup.scan import resolve_sources, scan_all
+from async_backup.ui.json_lines import JsonPrinter
+from async_backup.ui.plain import empty, route
+from async_backup.ui.text import one_line, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backup.config import Destination, Settings
+
+
+def show_plan(settings: Settings, *, as_json: bool) -> None:
+    """What a run would do, as far as it can be told without a connection."""
+    show = _show_item_as_json if as_json else partial(_show_item, destinations=settings.destinations)
+    try:
+        sources = resolve_sources(settings.sources, settings.only)
+    except BackupError as error:
+        fail(error, as_json=as_json)
+    timestamp = settings.timestamp(datetime.now().astimezone())
+    is_complete = True
+    for item in scan_all(sources, timestamp, settings.selection, settings.only):
+        if isinstance(item, BackupError):
+            is_complete = False
+            complain(f"error: {one_line(item)}")
+        else:
+            show(item)
+    raise typer.Exit(ExitCode.COMPLETE if is_complete else ExitCode.INCOMPLETE)
+
+
+def _show_item_as_json(item: Entry | EntrySkipped | SourceEmpty) -> None:
+    JsonPrinter(say)(EntryFound(item) if isinstance(item, Entry) else item)
+
+
+def _show_item(item: Entry | EntrySkipped | SourceEmpty, destinations: Sequence[Destination]) -> None:
+    match item:
+        case Entry():
+            for destination in destinations:
+                say(f"would back up: {route(item, str(destination))}")
+        case EntrySkipped(path, reason):
+            say(f"would skip: {shown(path)} ({reason})")
+        case SourceEmpty():
+            complain(empty(item))
+        case _:
+            assert_never(item)

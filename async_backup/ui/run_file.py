@@ -1,0 +1,110 @@
+"""Files about a run, written whole at its end: metrics for Prometheus, a page for people."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from async_backup.errors import Locked, SettingsError
+from async_backup.events import RunEnded
+from async_backup.ui.run_record import RunRecord
+from async_backup.ui.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_backup.errors import BackupError
+    from async_backup.events import Event
+
+
+class RunFile(ABC):
+    """A listener that remembers a run and writes a file about it at the end, whatever the end is.
+
+    Made before anything is sent: raises SettingsError where the file can never be written. What goes wrong at the end
+    is told to `warn`: the backup is not worse for it. `noun` is what the file is called in messages.
+    """
+
+    noun = "file"
+
+    def __init__(self, path: Path, *, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = writable(path, self.noun)
+        self._warn = warn
+        self._record = RunRecord(clock)
+
+    def __call__(self, event: Event) -> None:
+        self._record.add(event)
+        self.collect(event)
+        if isinstance(event, RunEnded):
+            self._write()
+
+    def failed(self, error: BackupError) -> None:
+        """The run ended with this error. One that found another run under way leaves the file to that one."""
+        if isinstance(error, Locked):
+            return
+        self._record.error = error
+        self._write()
+
+    @abstractmethod
+    def collect(self, event: Event) -> None:
+        """Remember what the record does not."""
+
+    @abstractmethod
+    def content(self) -> bytes:
+        """The whole file, about the run as it ended."""
+
+    def _write(self) -> None:
+        content = self.content()
+        try:
+            write_whole(self._path, content)
+        except OSError as error:
+            self._warn(f"warning: the {self.noun} {shown(self._path)} was not written: {error.strerror or error}")
+
+
+def writable(path: Path, noun: str) -> Path:
+    """The file itself, behind any symbolic links; raises SettingsError where none can be written there."""
+    target = Path(os.path.realpath(path))
+    try:
+        if target.exists() and not target.is_file():
+            what = "a directory" if target.is_dir() else "not a regular file"
+            raise SettingsError(f"the {noun} {str(path)!r} is {what}; name a file")
+        if not target.parent.is_dir():
+            raise SettingsError(f"the {noun} {str(path)!r} cannot be written: there is no directory {target.parent}")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the {noun} {str(path)!r} cannot be written: {error}") from error
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise SettingsError(f"the {noun} {str(path)!r} cannot be written: {target.parent} is not writable")
+    return target
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put the content into the place of the file in one step: readers see the old or the new one, never half.
+
+    It has the mode of the old one, or that which a new file gets. Raises OSError; the old file is untouched then.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=".async-backup-", suffix=".tmp", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, _mode(path))
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return 0o666 & ~mask
