@@ -32,6 +32,7 @@ class Branch:
         self._sent = sent
         self._file: RemoteFile
         self._tasks: TaskGroup
+        self._takes_work = False
         self._end = Event()
         self.begun = Event()
         """Set once the file is there, or could not be made."""
@@ -54,14 +55,21 @@ class Branch:
             self.begun.set()
 
     async def _take_work(self) -> None:
-        async with task_group() as self._tasks:
-            self.begun.set()
-            await self._end.wait()
+        try:
+            async with task_group() as self._tasks:
+                self._takes_work = True
+                self.begun.set()
+                await self._end.wait()
+        finally:
+            self._takes_work = False
 
     def start(self, work: Work, size: int) -> Event:
         """Begin `work`, which sends `size` bytes; the event tells that it has ended, well or not."""
         done = Event()
-        self._tasks.start_soon(self._do, work, size, done)
+        if self._takes_work:
+            self._tasks.start_soon(self._do, work, size, done)
+        else:  # cancelled, as the caller is going to be when it waits
+            done.set()
         return done
 
     async def _do(self, work: Work, size: int, done: Event) -> None:

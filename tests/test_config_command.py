@@ -24,7 +24,6 @@ from tests.command import PROGRAM, finished
 from tests.configurations import asked, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from tests.sshd import Sshd
 
@@ -271,11 +270,11 @@ def test_help_is_there_whatever_is_in_the_file(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def served(sshd: Sshd, tmp_path: Path, source: Path) -> Iterator[Path]:
+def served(sshd: Sshd, tmp_path: Path, source: Path) -> Path:
     """A profile of two destinations, by the name nightly."""
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    yield written(
+    return written(
         tmp_path,
         f"""\
 [defaults]

@@ -88,6 +88,12 @@ def test_the_line_of_a_key_is_the_one_that_its_statement_begins_in(text: str, li
     assert lines_of(text)["x", "y"] == line
 
 
+def test_a_statement_of_very_many_lines_costs_no_time_and_hides_only_lines() -> None:
+    text = "[defaults]\nexclude = [\n" + "'[a]',\n" * 50_000 + "]\nlevel = 3\n"
+    assert lines_of(text) == {("defaults",): 1}
+    assert str(parse(text, FILE).resolved()["level"].place) == "config.toml"
+
+
 KEYS = st.text("abz-_", min_size=1, max_size=3)
 SCALARS = st.one_of(
     st.integers(-(2**63), 2**63 - 1), st.booleans(), st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -207,9 +213,9 @@ def test_lines_are_found_for_every_key_of_any_document(table: dict[str, object],
 
     text = tomlkit.dumps({"defaults": table, "profile": tables})
     lines = lines_of(text)
-    for key in table:
+    for key, value in table.items():
         alone = text.split("\n")[lines["defaults", key] - 1]
-        assert tomllib.loads(alone) == {key: table[key]}
+        assert tomllib.loads(alone) == {key: value}
 
 
 def test_what_is_no_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
@@ -228,6 +234,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load(tmp_path / "missing")
+    with pytest.raises(SettingsError, match="cannot be read: Input/output error"):
+        load(Path("/proc/self/mem"))
     with pytest.raises(SettingsError, match="too large"):
         load(Path("/dev/zero"))
 

@@ -219,7 +219,7 @@ def test_a_hangup_of_the_whole_terminal_ends_it_without_noise(sshd: Sshd, source
     wait_until(lambda: len(list(target.glob(".large*.part"))) == 2)
     os.killpg(process.pid, signal.SIGHUP)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert temporary(target) == []
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Path = tuple[str, ...]
 
+_MOST_ATTEMPTS: Final = 300
+"""To find the end of one statement; each reads all of it again."""
+
 
 def lines_of(text: str) -> dict[Path, int]:
     """The line, from 1, in which each table and each key of a valid document begins.
 
     Statements are the shortest runs of whole lines that are documents of their own, so nothing here has to know what
-    strings and arrays may hold.
+    strings and arrays may hold. What stands below a statement of hundreds of lines is left out.
     """
     found: dict[Path, int] = {}
     header: Path = ()
@@ -34,10 +37,14 @@ def lines_of(text: str) -> dict[Path, int]:
 def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, object]]]:
     """Line number, text and content of each; a header is a statement of its own."""
     pending: list[str] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    attempts = 0
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         pending.append(line)
         if len(pending) > 1 and not _may_end_a_value(line):
             continue
+        attempts += 1
+        if attempts > _MOST_ATTEMPTS:
+            return
         statement = "\n".join(pending)
         try:
             content = tomllib.loads(statement)
@@ -45,11 +52,11 @@ def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, object]]]:
             continue
         if content:
             yield number - len(pending) + 1, statement, content
-        pending = []
+        pending, attempts = [], 0
 
 
 def _may_end_a_value(line: str) -> bool:
-    return any(end in line for end in ("]", '"""', "'''"))
+    return any(end in line for end in ("]", "}", '"""', "'''"))
 
 
 def _paths(content: object, above: Path = ()) -> Iterator[Path]:

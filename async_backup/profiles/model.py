@@ -24,14 +24,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 class Place(NamedTuple):
-    """A line in a file, and the section that it is in: `defaults`, `profile nightly`."""
+    """A line in a file (0: not known), and the section that it is in: `defaults`, `profile nightly`."""
 
     file: Path
     line: int
     section: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else str(self.file)
 
 
 class Value(NamedTuple):

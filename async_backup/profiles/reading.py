@@ -129,7 +129,7 @@ class _Reader:
         raise SettingsError(f"{self._place(path, path)}: {name} has to be a table, [{name}]")
 
     def _place(self, path: tuple[str, ...], section: tuple[str, ...]) -> Place:
-        return Place(self._file, self._lines.get(path, 1), " ".join(section[:2]))
+        return Place(self._file, self._lines.get(path, 0), " ".join(section[:2]))
 
     def _check_name(self, name: str) -> None:
         try:

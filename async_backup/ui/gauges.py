@@ -109,7 +109,7 @@ def _by_label(record: RunRecord) -> dict[str, dict[str, Outcome]]:
     found: dict[str, dict[str, Outcome]] = {}
     for outcome, _ in record.ended:
         at = found.setdefault(shown(outcome.entry.path), {})
-        destination = shown(record.destination_of(outcome))
+        destination = shown(outcome.destination)
         if destination not in at or not is_whole(outcome):
             at[destination] = outcome
     return found

@@ -68,15 +68,15 @@ class RunFile(ABC):
 
 def writable(path: Path, noun: str) -> Path:
     """The file itself, behind any symbolic links; raises SettingsError where none can be written there."""
-    target = Path(os.path.realpath(path))
     try:
-        if target.exists() and not target.is_file():
-            what = "a directory" if target.is_dir() else "not a regular file"
-            raise SettingsError(f"the {noun} {str(path)!r} is {what}; name a file")
-        if not target.parent.is_dir():
-            raise SettingsError(f"the {noun} {str(path)!r} cannot be written: there is no directory {target.parent}")
+        target = Path(os.path.realpath(path))
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not stat.S_ISREG(target.stat().st_mode):
+                raise SettingsError(f"the {noun} {str(path)!r} is a directory or a device; name a file")
     except (OSError, ValueError) as error:
         raise SettingsError(f"the {noun} {str(path)!r} cannot be written: {error}") from error
+    if not target.parent.is_dir():
+        raise SettingsError(f"the {noun} {str(path)!r} cannot be written: there is no directory {target.parent}")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise SettingsError(f"the {noun} {str(path)!r} cannot be written: {target.parent} is not writable")
     return target

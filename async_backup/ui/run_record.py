@@ -96,7 +96,7 @@ class RunRecord:
                 self.run, self.started, self.destinations = run, started, destinations
                 self._begin = self.clock()
             case Connected():
-                self.connected[self._named(event.destination)] = event
+                self.connected[event.destination] = event
             case DestinationLost(destination, error):
                 self.lost[destination] = error
             case SourceEmpty():
@@ -143,18 +143,11 @@ class RunRecord:
         """What was committed, at each destination."""
         return (outcome for outcome, _ in self.ended if isinstance(outcome, Committed))
 
-    def destination_of(self, outcome: Outcome) -> str:
-        return self._named(outcome.destination)
-
-    def _named(self, destination: str) -> str:
-        """A destination by its name; where the event leaves it open there is but one."""
-        return destination or next(iter(self.destinations), "")
-
     def totals(self) -> dict[str, Totals]:
         """What the run came to at each destination, in the order in which they were given."""
         totals = {destination: Totals() for destination in self.destinations}
         for outcome, _ in self.ended:
-            totals.setdefault(self.destination_of(outcome), Totals()).add(outcome)
+            totals.setdefault(outcome.destination, Totals()).add(outcome)
         return totals
 
 

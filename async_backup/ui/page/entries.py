@@ -152,7 +152,7 @@ def _cells(facts: Facts, found: Ended) -> Iterator[str | bytes]:
     outcome, seconds = found
     yield outcome.entry.path
     if facts.has_several_destinations:
-        yield facts.record.destination_of(outcome)
+        yield outcome.destination
     yield _word(outcome)
     if isinstance(outcome, Committed):
         yield from (size(outcome.raw_size), size(outcome.size), f"{outcome.members:,}")

@@ -28,10 +28,12 @@ class Rates:
 
     def add_read(self, at: float, count: int) -> None:
         """`count` bytes were read; `at` is in seconds since the start, from 0."""
-        self._read[self._place(at)] += count
+        place = self._place(at)  # first, since it may replace the lists
+        self._read[place] += count
 
     def add_sent(self, at: float, count: int) -> None:
-        self._sent[self._place(at)] += count
+        place = self._place(at)
+        self._sent[place] += count
 
     def _place(self, at: float) -> int:
         while at >= self._step * self._limit:

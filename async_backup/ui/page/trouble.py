@@ -87,7 +87,7 @@ def _failed(facts: Facts, outcome: Failed) -> Html:
 
 
 def _named(facts: Facts, outcome: Outcome) -> Html:
-    where = (" at ", facts.record.destination_of(outcome)) if facts.has_several_destinations else ()
+    where = (" at ", outcome.destination) if facts.has_several_destinations else ()
     return joined([outcome.entry.path, *where])
 
 
