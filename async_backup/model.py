@@ -118,6 +118,11 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Interrupted))
 
     @property
+    def archived(self) -> tuple[Committed, ...]:
+        """One committed archive of each entry that has any, wherever it stands: sizes count once."""
+        return tuple({outcome.entry.path: outcome for outcome in self.committed}.values())
+
+    @property
     def exit_code(self) -> ExitCode:
         if self.is_interrupted:
             return ExitCode.INTERRUPTED

@@ -24,7 +24,6 @@ from tests.command import PROGRAM, finished
 from tests.configurations import asked, written
 
 if TYPE_CHECKING:
-
     from tests.sshd import Sshd
 
 ROOT = Path(__file__).parent.parent
@@ -375,7 +374,12 @@ def test_the_schema_itself_is_valid() -> None:
 
 
 VALUES = st.recursive(
-    st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
+    st.one_of(
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False).filter(lambda number: not number.is_integer()),
+        st.text(max_size=5),
+    ),
     lambda inner: st.lists(inner, max_size=2),
     max_leaves=4,
 )
@@ -385,7 +389,7 @@ KINDS = st.sampled_from([key for key in settings_of(app) if key.kind is not Kind
 @given(KINDS, VALUES)
 def test_schema_and_check_agree_on_types(key: Key, value: object) -> None:
     """But for whole floats, which are integers to JSON Schema, and NUL, which no argument of a program can hold."""
-    if "\0" in str(value) or (isinstance(value, float) and value.is_integer()):
+    if "\0" in str(value) or "\\x00" in str(value):
         return
     try:
         key.check(value)

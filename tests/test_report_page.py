@@ -29,6 +29,7 @@ from async_backup.events import (
 from async_backup.model import Interrupted, Problems
 from async_backup.ui.page.facts import ENTRIES_LISTED, ITEMS_LISTED
 from async_backup.ui.page.html import Html, element
+from async_backup.ui.page.style import STYLE
 from async_backup.ui.page.writer import PageWriter
 from async_backup.ui.text import shown
 from tests.browser import Browser, text_of
@@ -159,9 +160,10 @@ def test_failures_and_warnings_come_first_and_all_is_told(path: Path) -> None:
         "Versions",
         "asyncssh",
     ]
-    places = [text.index(words) for words in in_order if words in text]
-    assert [words for words in in_order if words not in text] == []
-    assert places == sorted(places)
+    rest = text
+    for words in in_order:
+        _, found, rest = rest.partition(words)
+        assert found, f"{words!r} is missing, or comes too early, in {text}"
 
 
 def test_a_good_run_says_that_nothing_needs_attention(path: Path) -> None:
@@ -297,3 +299,27 @@ def test_an_impossible_directory_is_told_before_anything_is_sent(sshd: Sshd, tmp
     done = finished(command, tmp_path)
     assert (done.returncode, "there is no directory" in done.stderr) == (2, True)
     assert not (tmp_path / "dst").exists()
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1) of #rgb or #rrggbb."""
+    digits = colour.removeprefix("#")
+    doubled = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+    channels = [int(doubled[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_and_lines_stand_out_from_what_is_behind_them(scheme: int) -> None:
+    colours = dict(re.findall(r"--(\w+):(#\w+)", re.findall(r":root\{([^}]*)\}", STYLE)[scheme]))
+    for behind in ("bg", "card"):
+        for text in ("fg", "dim", "good", "warn", "bad"):
+            assert _contrast(colours[text], colours[behind]) >= 4.5, (text, behind)
+    for line in ("read", "sent"):
+        assert _contrast(colours[line], colours["bg"]) >= 3

@@ -55,6 +55,6 @@ def common(
     """Back up many directories to any SSH server: plain .tar.gz archives, verified before they count.
 
     Exit codes: 0 all committed; 1 nothing could be done; 2 wrong usage or settings; 3 some entries or files were
-    not backed up; 130 interrupted.
+    not backed up; 4 another run of the same is under way; 130 interrupted.
     """
     del show_version

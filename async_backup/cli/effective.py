@@ -25,7 +25,7 @@ _WIDTH = 46
 
 
 class Effective(NamedTuple):
-    """One setting; `origin` is `environment`, `profile NAME`, `defaults` or `built-in`, `where` a variable or a place."""
+    """One setting; `origin` is environment, `profile NAME`, defaults or built-in, `where` a variable or a place."""
 
     key: Key
     value: object
@@ -66,9 +66,7 @@ def _processed(param: Any, value: object, ctx: typer.Context, key: Key) -> objec
     try:
         return _plain(param.process_value(ctx, value))
     except typer.BadParameter as error:
-        raise SettingsError(
-            f"{variable(key.name)} in the environment is not valid: {error.message}"
-        ) from error
+        raise SettingsError(f"{variable(key.name)} in the environment is not valid: {error.message}") from error
 
 
 def _plain(value: object) -> object:

@@ -18,6 +18,7 @@ from async_backup.cli.output import complain, say
 from async_backup.errors import BackupError, ExitCode
 from async_backup.tasks import task_group
 from async_backup.ui.json_lines import error_line
+from async_backup.ui.logs import LOGGER
 from async_backup.ui.text import one_line
 
 if TYPE_CHECKING:
@@ -102,5 +103,8 @@ def fail(error: BackupError, *, as_json: bool) -> NoReturn:
     """Print an error that ended a command, and exit with its code."""
     if as_json:
         say(error_line(error))
-    complain(f"error: {one_line(error)}")
+    if LOGGER.handlers:
+        LOGGER.error("%s", one_line(error))
+    else:
+        complain(f"error: {one_line(error)}")
     raise typer.Exit(error.exit_code)

@@ -50,7 +50,7 @@ class Litter:
         self.forget(path)
 
     async def clear(self, channel: Callable[[], Awaitable[Channel]]) -> None:
-        """Remove all there is, the newest first; what cannot be removed stays noted. Raises where the server is gone."""
+        """Remove all, the newest first; what cannot be removed stays noted. Raises where the server is gone."""
         for names, remove in ((self._files, self.remove_file), (self._directories, self.remove_directory)):
             for path in reversed(tuple(names)):
                 try:

@@ -41,11 +41,8 @@ class PlainPrinter(Lines):
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Connected():
-                self._connected(event)
-            case DestinationLost(destination, error):
-                self._told.append(error)
-                self._err(f"NOTHING IS STORED at {shown(destination)}: {one_line(error)}")
+            case Connected() | DestinationLost():
+                self._destination(event)
             case LeftoverRemoved(path):
                 self._out(f"removed what a dead run left: {shown(path)}")
             case EntrySkipped(path, reason):
@@ -70,6 +67,13 @@ class PlainPrinter(Lines):
                     self._err(line)
             case _:
                 pass
+
+    def _destination(self, event: Connected | DestinationLost) -> None:
+        if isinstance(event, Connected):
+            self._connected(event)
+        else:
+            self._told.append(event.error)
+            self._err(f"NOTHING IS STORED at {shown(event.destination)}: {one_line(event.error)}")
 
     def _connected(self, event: Connected) -> None:
         self._detail(f"connected to {event.host}, directory {shown(event.directory)}")

@@ -24,9 +24,8 @@ def _headline(report: Report) -> str:
     head = f"{'interrupted: ' if report.is_interrupted else ''}{len(committed)} of {total} committed"
     if not committed:
         return head
-    packed = {outcome.entry.path: outcome for outcome in committed}.values()
-    stored = sum(outcome.size for outcome in packed)
-    raw = sum(outcome.raw_size for outcome in packed)
+    stored = sum(outcome.size for outcome in report.archived)
+    raw = sum(outcome.raw_size for outcome in report.archived)
     rate = f", {size(raw / report.seconds)}/s" if report.seconds > 0 else ""
     return f"{head}: {size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
 
