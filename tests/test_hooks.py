@@ -202,7 +202,7 @@ class TestEnvironment:
         assert ours == {
             "ASYNC_BACKUP_EVENT": b"after_entry",
             "ASYNC_BACKUP_RUN": b"run-1",
-            "ASYNC_BACKUP_PROFILE": b"nightly",
+            "ASYNC_BACKUP_PROFILE_NAME": b"nightly",
             "ASYNC_BACKUP_DESTINATION": b"me@nas:/b",
             "ASYNC_BACKUP_OUTCOME": b"committed",
             "ASYNC_BACKUP_ENTRY": b"/data/caf\xe9\n",

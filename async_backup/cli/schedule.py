@@ -12,6 +12,7 @@ import typer
 from platformdirs import user_config_path, user_state_path
 
 from async_backup.cli.execute import fail
+from async_backup.cli.options import profile as from_profile  # noqa: TC001  (Typer reads the annotations)
 from async_backup.cli.options import schedule as options  # noqa: TC001  (Typer reads the annotations)
 from async_backup.cli.output import complain, say
 from async_backup.cli.scheduled import job_of
@@ -40,7 +41,7 @@ schedule = typer.Typer(no_args_is_help=True, help="Run a profile by itself, at s
 @schedule.command()
 def install(
     profile: options.Profile,
-    config: options.ConfigFile = None,
+    config: from_profile.ConfigFile = None,
     daily: options.Daily = None,
     hourly: options.Hourly = False,
     weekly: options.Weekly = None,

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_config_path, user_state_path
+from platformdirs import user_state_path
 
-from async_backup.errors import SettingsError
-from async_backup.profiles.reading import load
+from async_backup.cli.profile import open_profiles, usual_files
+from async_backup.profiles.finding import missing
 from async_backup.scheduling.model import Job
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ _KEPT_VARIABLES = ("XDG_STATE_HOME",)
 
 def job_of(profile: str, config: Path | None, when: When, spread: int) -> Job:
     """The job of a profile; raises SettingsError where the file or the profile is not there."""
-    file = _config_file(config)
-    profiles = load(file)
+    profiles = open_profiles(config, profile)
+    if profiles is None:
+        raise missing(profile, usual_files())
+    file = profiles.file.absolute()
     settings = profiles.resolved(profile)
     arguments = ("--profile", profile, "--config", str(file))
     commands = [(*_program(), "run", *arguments)]
@@ -37,22 +39,14 @@ def job_of(profile: str, config: Path | None, when: When, spread: int) -> Job:
         tuple(commands),
         when,
         spread,
-        reads=tuple(_paths(settings, "sources")) or (Path("/"),),
-        writes=(user_state_path("async-backup"), *(path.parent for path in _paths(settings, "metrics", "report"))),
+        reads=tuple(_paths(file, settings, "sources")) or (Path("/"),),
+        writes=(
+            user_state_path("async-backup"),
+            *(path.parent for path in _paths(file, settings, "metrics", "report")),
+        ),
         has_hooks=bool(profiles.hooks(profile)),
         environment={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
     )
-
-
-def _config_file(given: Path | None) -> Path:
-    """The file that is named, or the first that is there; an absolute path."""
-    usual = (user_config_path("async-backup") / "config.toml", Path("/etc/async-backup/config.toml"))
-    found = given or next((path for path in usual if path.exists()), None)
-    if found is None:
-        raise SettingsError(
-            f"there is no configuration file (looked at {' and '.join(map(str, usual))}); name one with --config"
-        )
-    return found.absolute()
 
 
 def _program() -> tuple[str, ...]:
@@ -63,8 +57,13 @@ def _program() -> tuple[str, ...]:
     return (str(Path(sys.executable).absolute()), "-m", "async_backup")
 
 
-def _paths(settings: Mapping[str, Value], *keys: str) -> Iterable[Path]:
+def _directories(paths: Iterable[Path]) -> Iterable[Path]:
+    return (path.parent for path in paths)
+
+
+def _paths(file: Path, settings: Mapping[str, Value], *keys: str) -> Iterable[Path]:
+    """Paths of a profile, behind any symbolic links: relative ones are below the file's directory."""
     for key in keys:
         value = settings[key].value if key in settings else []
         for path in value if isinstance(value, list) else [value]:
-            yield Path(str(path)).expanduser().absolute()
+            yield (file.parent / Path(str(path)).expanduser()).resolve()

@@ -19,7 +19,10 @@ Subject = RunDue | EntryEnded | RunEnded | BackupError
 """What a hook is told of: a run to come, an entry that ended, a run that ended, one that ended with an error."""
 
 _PREFIX = b"ASYNC_BACKUP_"
-_OF_RUN = ("EVENT", "RUN", "PROFILE", "DESTINATION", "SUMMARY", "EXIT_CODE", "COMMITTED", "FAILED", "OUTCOME", "ERROR")
+_OF_RUN = (
+    *("EVENT", "RUN", "PROFILE_NAME", "DESTINATION"),
+    *("SUMMARY", "EXIT_CODE", "COMMITTED", "FAILED", "OUTCOME", "ERROR"),
+)
 _OF_ENTRY = ("ENTRY", "ARCHIVE", "SIZE", "DIGEST")
 _NOT_PASSED_ON = frozenset(_PREFIX + name.encode() for name in (*_OF_RUN, *_OF_ENTRY, "PING"))
 """Ours, which an outer run may have set, and the address of the monitor, which is a secret."""
@@ -51,7 +54,7 @@ def environment_of(hook: str, subject: Subject, around: Surroundings) -> dict[by
     values: dict[str, bytes | str | int] = {
         "EVENT": hook,
         "RUN": around.run,
-        "PROFILE": around.profile,
+        "PROFILE_NAME": around.profile,
         "DESTINATION": "\n".join(around.destinations),
         **_about(subject, around),
     }

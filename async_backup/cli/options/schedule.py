@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,16 +12,6 @@ _WHERE = "Kept by"
 Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="Profile to run.", show_default=False)]
 AnyProfile = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="This profile alone.", show_default="all of them")
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file.",
-        envvar="ASYNC_BACKUP_CONFIG",
-        show_default="~/.config/async-backup/config.toml, then /etc/async-backup/config.toml",
-    ),
 ]
 Hourly = Annotated[bool, typer.Option("--hourly", help="Every full hour.", rich_help_panel=_WHEN)]
 Daily = Annotated[
