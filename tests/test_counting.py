@@ -51,7 +51,8 @@ def test_a_cache_counts_as_its_tag_alone(source: Path) -> None:
     (source / "one" / "CACHEDIR.TAG").write_bytes(b"Signature: 8a477f597d28d172789f06886806bc55")
     whole = sizes(Counting((Source(source, b""),)))[b"/one"]
     tag = sizes(Counting((Source(source, b""),), Selection((), True)))[b"/one"]
-    assert tag < 5000 < 500_000 < whole
+    assert tag < 5000
+    assert whole > 500_000
 
 
 def test_entries_are_listed_before_sizes_are_counted_and_known_ones_are_not(source: Path) -> None:
