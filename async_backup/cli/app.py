@@ -10,6 +10,7 @@ import typer
 from async_backup.cli.bench import bench
 from async_backup.cli.config import config
 from async_backup.cli.demo import demo
+from async_backup.cli.doctor import doctor
 from async_backup.cli.init import init
 from async_backup.cli.list import list_
 from async_backup.cli.ls import ls
@@ -33,6 +34,7 @@ app.command("list", cls=Connecting)(list_)
 app.command(cls=Connecting)(ls)
 app.command(cls=Configured)(prune)
 app.command(cls=Configured)(verify)
+app.command(cls=Connecting)(doctor)
 app.command()(bench)
 app.add_typer(schedule, name="schedule")
 app.add_typer(config, name="config")

@@ -36,6 +36,7 @@ class Step(StrEnum):
     PATHS = "paths in the shell"
     EXTENSIONS = "extensions"
     WRITING = "write rights"
+    OVERWRITING = "no overwriting"
     SPACE = "free space"
     ROUND_TRIP = "round trip"
     SESSIONS = "connections"

@@ -39,6 +39,8 @@ class Patient:
         self.litter = Litter()
         self.login_error: BackupError | None = None
         self.shell: Shell | None = None
+        self.made_directories: list[bytes] = []
+        """The destination and its parents, as far as they were not there before."""
         self.is_removing_allowed = True
         self._connection: Connection | None = None
         self._channel: Channel | None = None
@@ -46,7 +48,6 @@ class Patient:
         self._probe: bytes | None = None
         self._content = secrets.token_bytes(PROBE_SIZE)
         self._run = RunId.of_this_process()
-        self.made_directories: list[bytes] = []
 
     @classmethod
     async def prepare(cls, settings: DoctorSettings) -> Patient:
@@ -82,6 +83,11 @@ class Patient:
         if self._connection is not None:
             self._connection.abort()
 
+    async def hang_up(self) -> None:
+        """End the connection in order, so that it does not count any more; the next step that needs one makes it."""
+        if self._connection is not None:
+            await self._connection.close()
+
     @property
     def content_digest(self) -> str:
         """The digest of what `probe` writes."""
@@ -94,7 +100,11 @@ class Patient:
             for path in await self._missing(channel, directory):
                 self.litter.note_directory(path)
                 self.made_directories.append(path)
-            await steps.make_directory(channel, directory)
+            try:
+                await steps.make_directory(channel, directory)
+            except RemoteError:
+                await self._forget_missing(channel)
+                raise
             self._place = await channel.real_path(directory)
         return self._place
 
@@ -105,6 +115,11 @@ class Patient:
             missing.insert(0, directory)
             directory = directory.rpartition(b"/")[0]
         return missing
+
+    async def _forget_missing(self, channel: Channel) -> None:
+        for path in self.made_directories if channel.is_usable else ():
+            if not await channel.exists(path):
+                self.litter.forget(path)
 
     async def new_name(self) -> bytes:
         """A name in the destination that nobody else has."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from async_backup.config import Verify
-from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError, RemoteNotFound
+from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteDenied, RemoteError, RemoteNotFound
 from async_backup.remote import steps
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.digest import DigestCommand
@@ -90,7 +90,8 @@ class SftpStore:
                 await self._find_command(path, hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest())
         finally:
             await file.abandon()
-            await self.remove(path)
+            with suppress(RemoteDenied):  # an account that may only upload: it stays, as small as it is
+                await self.remove(path)
 
     async def _find_command(self, path: bytes, expected: str) -> None:
         try:

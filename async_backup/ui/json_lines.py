@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from async_backup.benching.model import BenchEnded
+from async_backup.doctor.model import DoctorEnded
 from async_backup.errors import BackupError, DigestMismatch
 from async_backup.events import EntryEnded, RunEnded
 from async_backup.pruning.model import PruneEnded
@@ -58,6 +59,9 @@ def _content(event: object) -> dict[str, Any]:
             return _totals(report)
         case RestoreEnded(report) | PruneEnded(report) | VerifyEnded(report):
             return {"exit_code": int(report.exit_code), **_fields(report)}
+        case DoctorEnded(report):
+            told = {name: value for name, value in _fields(report).items() if name != "findings"}
+            return {"exit_code": int(report.exit_code), **told}
         case BenchEnded(report):
             told = {name: value for name, value in _fields(report).items() if name != "measurements"}
             return {"exit_code": int(report.exit_code), **told}

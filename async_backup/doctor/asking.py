@@ -1,0 +1,149 @@
+"""The steps that ask what the server can do: SFTP, shell, digest command, paths, extensions."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+from anyio import fail_after
+
+from async_backup.doctor.findings import failed, joined, ok, skipped, warning
+from async_backup.doctor.model import Step
+from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
+from async_backup.remote.digest import COMMANDS, command_line, parse_digest
+from async_backup.remote.ssh import examine
+from async_backup.remote.store import READBACK
+
+if TYPE_CHECKING:
+    from async_backup.doctor.model import Finding
+    from async_backup.doctor.patient import Patient
+
+_COMMAND_PATIENCE = 15.0
+"""Seconds for a command that does next to nothing: some accounts run SFTP in place of every command, for ever."""
+
+_SHOWN = 120
+_READ_BACK = "Archives are read back to verify them, which is as safe, but every byte travels twice."
+
+
+async def start_sftp(patient: Patient) -> Finding:
+    """Whether files can be transferred at all."""
+    try:
+        channel = await patient.channel()
+    except (Unreachable, NoSession) as error:
+        found, _, advice = str(error).partition("; ")
+        advice = "Enable SFTP: `Subsystem sftp internal-sftp` in its sshd_config, or in the settings of a NAS."
+        if "start-up" in str(error):
+            advice = "Make the start-up files of the account print nothing when there is no terminal."
+        return failed(Step.SFTP, found, "Archives travel by SFTP; there is no other way.", advice)
+    server = (await patient.connection()).server
+    patient.learn(server=server)
+    return ok(Step.SFTP, f"version {examine.sftp_version(channel)}, server software {_clean(server.encode())}")
+
+
+async def try_shell(patient: Patient) -> Finding:
+    """Whether commands run, what start-up files print, and whether `sh` stays."""
+    patient.learn(verification=READBACK)
+    marker = secrets.token_hex(12).encode()
+    await patient.channel()
+    connection = await patient.connection()
+    try:
+        with fail_after(_COMMAND_PATIENCE):
+            output = await examine.run_command(connection, b"echo %b" % marker)
+    except NoSession:
+        advice = "Raise MaxSessions (usually 10) in its sshd_config to at least 2."
+        return warning(Step.SHELL, "the server takes no second session on a connection", _READ_BACK, advice)
+    except (TimeoutError, ConnectionDropped):
+        return _no_shell(f"a command gives no answer in {_COMMAND_PATIENCE:g} seconds")
+    said, found, _ = output.text.partition(marker)
+    if not found:
+        return _no_shell(f"it says: {_clean(said)}" if said.strip() else "they print nothing")
+    return await _try_sh(patient, said)
+
+
+def _no_shell(how: str) -> Finding:
+    advice = "Nothing, if the account is for SFTP only. A login shell would let the server compute the digests."
+    return warning(Step.SHELL, f"the account runs no commands ({how})", _READ_BACK, advice)
+
+
+async def _try_sh(patient: Patient, banner: bytes) -> Finding:
+    try:
+        shell = await (await patient.connection()).open_shell()
+        answer = await shell.run(b"echo; uname -s 2>/dev/null", _COMMAND_PATIENCE)
+    except (RemoteError, ConnectionDropped) as error:
+        return warning(Step.SHELL, f"commands run, but no `sh` stays ({error})", _READ_BACK, "Give the account a sh.")
+    patient.shell = shell
+    system = f" on {_clean(answer.output)}" if answer.output.strip() else ""
+    if banner.strip():
+        meaning = "That does no harm here, but every new command waits for it."
+        advice = "Make the start-up files of the account print nothing when there is no terminal."
+        return ok(Step.SHELL, f"sh runs{system}; start-up files print: {_clean(banner)}", meaning, advice)
+    return ok(Step.SHELL, f"sh runs{system}, and start-up files print nothing")
+
+
+async def find_digest_command(patient: Patient) -> Finding:
+    """Which command of the server gives the right digest of known bytes."""
+    algorithm, found = patient.settings.hash, []
+    if patient.shell is None:
+        return skipped(Step.DIGEST, "commands do not run", _READ_BACK)
+    content = secrets.token_hex(16).encode()
+    expected = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    for command in COMMANDS[algorithm]:
+        line = b"printf %%s %b | LC_ALL=C %b" % (content, command.encode())
+        answer = await patient.shell.run(line, _COMMAND_PATIENCE)
+        if parse_digest(answer, algorithm) == expected:
+            found.append(command)
+    if not found:
+        advice = f"Install one of these there: {', '.join(COMMANDS[algorithm])}; or try another --hash."
+        return warning(Step.DIGEST, f"no command computes {algorithm}", _READ_BACK, advice)
+    patient.learn(digest_command=found[0])
+    also = f" (also: {', '.join(found[1:])})" if found[1:] else ""
+    return ok(Step.DIGEST, f"{found[0]}{also} gives the right {algorithm}", "The server verifies archives itself.")
+
+
+async def compare_paths(patient: Patient) -> Finding:
+    """Whether the shell finds a file under the path that it has over SFTP."""
+    command, shell = patient.learnt.digest_command, patient.shell
+    if shell is None or not command:
+        return skipped(Step.PATHS, "no command computes a digest")
+    try:
+        probe = await patient.probe()
+    except RemoteError:
+        return skipped(Step.PATHS, f"no file could be written to try it on; see {Step.WRITING}")
+    answer = await shell.run(command_line(command, probe), _COMMAND_PATIENCE)
+    if parse_digest(answer, patient.settings.hash) == patient.content_digest:
+        patient.learn(verification=command)
+        return ok(Step.PATHS, "commands see the same files under the same paths as SFTP")
+    advice = "Nothing, or name DEST by a path that is the same for both (a NAS may show /backup for /volume1/backup)."
+    return warning(Step.PATHS, f"commands do not see the files of SFTP ({_clean(answer.output)})", _READ_BACK, advice)
+
+
+_MISSING = {
+    "fsync": "files are not flushed to the disk: a power cut there may cost archives that were just committed",
+    "statvfs": "free space cannot be asked for, and a full disk shows as a plain failure",
+    "limits": "requests are kept to a size that every server takes",
+}
+_UNUSED = frozenset({"hardlink", "posix-rename", "copy-data"})
+"""Told of, and not needed: an archive gets its name by the plain rename, which overwrites nothing."""
+
+
+async def list_extensions(patient: Patient) -> Finding:
+    """Which extensions of SFTP the server has, and what the absence of others costs."""
+    channel = await patient.channel()
+    there = examine.extensions_of(channel)
+    missing = [name for name in examine.EXTENSIONS if name not in there]
+    found = f"{', '.join(sorted(there)) or 'none'}; {channel.chunk >> 10} KiB a request"
+    costs = [f"Without {name} {_MISSING[name]}." for name in missing if name in _MISSING]
+    if not missing:
+        return ok(Step.EXTENSIONS, found, "All that matters is there.")
+    found = f"{found}; not {joined(missing)}"
+    unused = [name for name in missing if name in _UNUSED]
+    spare = [f"{joined(unused).capitalize()} would not be used."] if unused else []
+    report = warning if "fsync" in missing or "statvfs" in missing else ok
+    advice = "OpenSSH's sftp-server has them all; an update of the server's software may bring them."
+    return report(Step.EXTENSIONS, found, " ".join(costs + spare), advice)
+
+
+def _clean(text: bytes) -> str:
+    line = " ".join(text.decode("utf-8", "backslashreplace").split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

@@ -1,0 +1,227 @@
+"""The steps that measure: round trip, connections and channels, rate."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+from anyio import Lock, to_thread
+
+from async_backup.doctor.findings import amount, failed, ok, seconds, skipped, warning
+from async_backup.doctor.model import Step
+from async_backup.doctor.sizing import TARGET, most_rate, suggest, workers_for
+from async_backup.errors import BackupError, RemoteError
+from async_backup.remote import steps
+from async_backup.remote.pool import open_pool
+from async_backup.remote.rate import RateLimit
+from async_backup.remote.reading import StripedReader
+from async_backup.remote.striped import StripedFile
+from async_backup.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from async_backup.doctor.model import Finding
+    from async_backup.doctor.patient import Patient
+    from async_backup.remote.pool import Pool
+    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.handle import Handle
+
+_REQUESTS = 9
+_FAR = 0.005
+"""Seconds of a round trip below which more channels gain nothing."""
+
+_BLOCK = 256 << 10
+_WRITERS_A_CHANNEL = 9
+_LEAST, _MOST = 1 << 20, 64 << 20
+_DURATION = 2.0
+"""Seconds that the upload should take; with the first block as the measure, and within those bounds in bytes."""
+
+_DEADLINE = 8.0
+"""Seconds after which no further block is sent or asked for."""
+
+_SHARE_OF_SPACE = 10
+
+
+async def measure_round_trip(patient: Patient) -> Finding:
+    """The median of some requests that the server answers at once."""
+    channel, took = await patient.channel(), []
+    for _ in range(_REQUESTS + 1):
+        began = time.monotonic()
+        await channel.exists(b".")
+        took.append(time.monotonic() - began)
+    trip = median(took[1:])
+    limits = patient.settings.limits
+    workers = max(limits.workers, workers_for(trip))
+    patient.learn(round_trip=trip, workers=workers)
+    channels = limits.connections * limits.channels
+    found = f"{seconds(trip)} (median of {_REQUESTS}, from {seconds(min(took[1:]))} to {seconds(max(took[1:]))})"
+    if trip < _FAR:
+        return ok(Step.ROUND_TRIP, found, "A near server: waiting for answers costs nothing.")
+    each, together = most_rate(trip, 1), most_rate(trip, channels)
+    meaning = f"A channel carries at most {amount(each)}/s, {channels} channels {amount(together)}/s."
+    if together >= TARGET:
+        many = f"For many small entries use --workers {workers}." if workers > limits.workers else ""
+        return ok(Step.ROUND_TRIP, found, meaning, many)
+    better = suggest(trip, limits.connections, limits.channels)
+    options = f"--connections {better.connections} --channels {better.channels} --workers {better.workers}"
+    return warning(Step.ROUND_TRIP, found, meaning, f"If the line is faster than that, use {options}.")
+
+
+async def count_sessions(patient: Patient) -> Finding:
+    """How many connections, and channels on each, the server accepts, one after the other."""
+    limits = patient.settings.limits
+    first = await patient.connection()
+    opened: list[Channel] = []
+    refusal = await _open_channels(first, limits.channels - 1, opened)
+    channels = 1 + len(opened)
+    more, lost = await _more_connections(patient, limits.connections - 1, channels)
+    for channel in opened:
+        channel.discard()
+    connections = 1 + more
+    patient.learn(connections=connections, channels=channels)
+    found = f"{connections} of {limits.connections} accepted, with {channels} of {limits.channels} channels on each"
+    if channels == limits.channels and connections == limits.connections:
+        return ok(Step.SESSIONS, found, "Beside the channels each connection has room for a shell.")
+    advice = "MaxSessions (channels and a shell of a connection) in its sshd_config may be raised."
+    if lost:
+        advice = "MaxStartups, maxlogins, fail2ban or PerSourcePenalties there may limit connections."
+    return warning(Step.SESSIONS, f"{found} ({lost or refusal})", "`run` makes do with those.", advice)
+
+
+async def _open_channels(connection: Connection, number: int, opened: list[Channel]) -> str:
+    """Open up to so many; returns why one was refused."""
+    for _ in range(number):
+        try:
+            opened.append(await connection.open_channel())
+        except RemoteError as error:
+            return str(error)
+    return ""
+
+
+async def _more_connections(patient: Patient, number: int, channels: int) -> tuple[int, str]:
+    """How many of so many connections, all open at once, could be made, and what ended that."""
+    made: list[Connection] = []
+    try:
+        for _ in range(number):
+            made.append(await patient.dialer.dial())
+            refusal = await _open_channels(made[-1], channels, [])
+            if refusal:
+                return len(made) - 1, refusal
+    except BackupError as error:
+        return len(made), str(error)
+    finally:
+        for connection in made:
+            connection.abort()
+    return len(made), ""
+
+
+async def measure_rate(patient: Patient) -> Finding:
+    """Write bytes that cannot be compressed to a file of ours, as a backup does, read them back, and remove it."""
+    if not patient.is_removing_allowed:
+        return skipped(Step.RATE, "a file that is written for it could not be removed again")
+    free = patient.learnt.free
+    if free is not None and free < _SHARE_OF_SPACE * _MOST:
+        return skipped(Step.RATE, f"only {amount(free)} are free")
+    learnt = patient.learnt
+    connections, channels = learnt.connections or 1, learnt.channels or 1
+    how = {"connections": connections, "channels": channels, "retries": 1}
+    path = await patient.new_name()
+    patient.litter.note_file(path)
+    await patient.hang_up()
+    async with open_pool(patient.dialer, **how, timeout=patient.settings.ssh.timeout, with_shell=False) as pool:
+        trial = _Trial(pool, path, connections * channels)
+        is_same = await trial.run()
+        await patient.litter.remove_file(await pool.channel(), path)
+    patient.learn(upload=trial.upload, download=trial.download)
+    return _judged(patient, trial, is_same=is_same)
+
+
+def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
+    found = f"{amount(trial.upload)}/s up, flushed to the disk, {amount(trial.download)}/s down ({amount(trial.size)})"
+    if not is_same:
+        meaning = "Bytes change on the way to the disk of the server; archives would fail their verification."
+        return failed(Step.RATE, f"{found}, but other bytes came back", meaning, "Check disk and memory of the server.")
+    hour = amount(trial.upload * 3600)
+    meaning = f"An hour holds about {hour} of archives, if this machine packs as fast."
+    if patient.learnt.round_trip and trial.upload > most_rate(patient.learnt.round_trip, trial.channels) / 2:
+        return ok(Step.RATE, found, meaning, "The round trip may be the limit: try more --connections.")
+    return ok(Step.RATE, found, meaning)
+
+
+class _Trial:
+    """An upload and a download through as many channels as a backup would use."""
+
+    def __init__(self, pool: Pool, path: bytes, channels: int) -> None:
+        self._pool = pool
+        self._path = path
+        self.channels = channels
+        self._sent: dict[int, bytes] = {}
+        self._deadline = 0.0
+        self.upload = self.download = 0.0
+        self.size = 0
+
+    async def run(self) -> bool:
+        """Measure; returns whether the bytes that came back are those that were sent."""
+        file = StripedFile(self._pool, await self._create(), rate=RateLimit(None), retries=1)
+        try:
+            await self._upload(file)
+        finally:
+            await file.abandon()
+        handle, size = await steps.open_regular(await self._pool.channel(), self._path)
+        reader = StripedReader(self._pool, handle, size=size, retries=1)
+        try:
+            return await self._download(reader)
+        finally:
+            await reader.close()
+
+    async def _create(self) -> Handle:
+        return await steps.create(await self._pool.channel(), self._path, was_tried=False)
+
+    async def _upload(self, file: StripedFile) -> None:
+        async def send(offset: int) -> None:
+            block = os.urandom(_BLOCK)
+            self._sent[offset] = hashlib.blake2b(block).digest()
+            await file.write(offset, block)
+
+        began = time.monotonic()
+        await send(0)
+        first = time.monotonic() - began
+        wanted = min(_MOST, max(_LEAST, int(_BLOCK / max(first, 1e-6) * self.channels * _DURATION)))
+        began = time.monotonic()
+        await self._each(iter(range(_BLOCK, wanted, _BLOCK)), send)
+        await file.finish()
+        self.size = len(self._sent) * _BLOCK
+        self.upload = (self.size - _BLOCK) / (time.monotonic() - began)
+
+    async def _download(self, reader: StripedReader) -> bool:
+        differing = read = 0
+        turn = Lock()
+
+        async def fetch(offset: int) -> None:
+            nonlocal differing, read
+            block = await reader.read(offset, _BLOCK)
+            async with turn:
+                read += len(block)
+                differing += await to_thread.run_sync(lambda: hashlib.blake2b(block).digest()) != self._sent[offset]
+
+        began = time.monotonic()
+        await self._each(iter(sorted(self._sent)), fetch)
+        self.download = read / (time.monotonic() - began)
+        return not differing
+
+    async def _each(self, offsets: Iterator[int], work: Callable[[int], Awaitable[None]]) -> None:
+        deadline = time.monotonic() + _DEADLINE
+
+        async def go_on() -> None:
+            for offset in offsets:
+                await work(offset)
+                if time.monotonic() > deadline:
+                    return
+
+        async with task_group() as tasks:
+            for _ in range(self.channels * _WRITERS_A_CHANNEL):
+                tasks.start_soon(go_on)
