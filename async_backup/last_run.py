@@ -147,8 +147,8 @@ class LastRun:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case EntryStarted(entry):
-                self._started.setdefault(place_of(entry), self._clock())
+            case EntryStarted(entry) if place_of(entry) not in self._started:
+                self._started[place_of(entry)] = self._clock()
             case EntryEnded(Committed(entry, raw_size=raw_size)):
                 place = place_of(entry)
                 now = self._clock()

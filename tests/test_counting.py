@@ -70,6 +70,7 @@ def until_all_is_counted(counter: Counter) -> dict[bytes, int]:
     while True:
         for news in counter.news():
             if isinstance(news, AllCounted):
+                counter.close()
                 return found
             if isinstance(news, Counted) and news.size is not None:
                 found[news.place] = news.size
