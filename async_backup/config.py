@@ -26,6 +26,7 @@ NAME_LIMIT: Final = 255
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _REMOTE = re.compile(r"(?:(?P<user>[^@/]+)@)?(?P<host>\[[^]]+\]|[^:/@\[\]]+):(?P<directory>.*)", re.DOTALL)
+_MOST_PROCESSES = 256
 _SMALLEST_SEGMENT = 64 << 10
 _LARGEST_SEGMENT = 256 << 20
 
@@ -124,7 +125,7 @@ class Limits:
     """The bounds of every stage; sizes in bytes, the rate in bytes a second over all connections."""
 
     workers: int = 8
-    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    processes: int = field(default_factory=lambda: min(os.cpu_count() or 1, _MOST_PROCESSES))
     connections: int = 4
     channels: int = 2
     queue: int = 64
@@ -135,7 +136,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, most in (
             ("workers", 256),
-            ("processes", 256),
+            ("processes", _MOST_PROCESSES),
             ("connections", 64),
             ("channels", 8),
             ("queue", 65536),

@@ -57,7 +57,7 @@ async def try_shell(patient: Patient) -> Finding:
         return _no_shell(f"a command gives no answer in {_COMMAND_PATIENCE:g} seconds")
     said, found, _ = output.text.partition(marker)
     if not found:
-        return _no_shell(f"it says: {_clean(said)}" if said.strip() else "they print nothing")
+        return _no_shell(f"it says: {_clean(said)}" if said.strip() else "they end without a word")
     return await _try_sh(patient, said)
 
 

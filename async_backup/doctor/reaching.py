@@ -41,15 +41,21 @@ async def resolve(patient: Patient) -> Finding:
         advice = "Check the host name, Host and HostName in ~/.ssh/config, and the name server of this machine."
         return failed(Step.RESOLUTION, found, "The server cannot be reached by this name.", advice)
     shown = joined(addresses) if addresses != [hop.host] else "an address already"
-    through = f"{patient.host} is reached through it, and resolved by it." if hop.jump else ""
+    asked = patient.settings.destination.host
+    through = f"{asked} is reached through it, and resolved by it." if hop.jump else ""
     return ok(Step.RESOLUTION, f"{name} is {shown}", through)
 
 
 def _hop_name(patient: Patient, hop: Hop) -> str:
     asked = patient.settings.destination.host
     if hop.jump:
-        return f"the jump host {hop.host}"
+        return f"the jump host {_jump_name(hop)}"
     return hop.host if asked == hop.host else f"{asked} stands for {hop.host}, which"
+
+
+def _jump_name(hop: Hop) -> str:
+    first = hop.jump.split(",")[0]
+    return first if hop.host in first else f"{first} ({hop.host})"
 
 
 async def _addresses(hop: Hop) -> list[str]:
@@ -84,7 +90,8 @@ async def reach(patient: Patient) -> Finding:
         meaning = "Every new connection may first wait for an address that does not answer."
         advice = "Have the name resolve to addresses that work, or set AddressFamily in ~/.ssh/config."
         return warning(Step.TCP, f"{found}; not {refusals}", meaning, advice)
-    through = f"This is the jump host {hop.host}; {patient.host} is reached through it." if hop.jump else ""
+    asked = patient.settings.destination.host
+    through = f"This is the jump host {_jump_name(hop)}; {asked} is reached through it." if hop.jump else ""
     return ok(Step.TCP, found, through)
 
 

@@ -8,7 +8,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-from anyio import Lock, to_thread
+from anyio import Lock, move_on_after, to_thread
 
 from async_backup.doctor.findings import amount, failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
@@ -44,6 +44,7 @@ _DEADLINE = 8.0
 """Seconds after which no further block is sent or asked for."""
 
 _SHARE_OF_SPACE = 10
+_CLOSING_GRACE = 2.0
 
 
 async def measure_round_trip(patient: Patient) -> Finding:
@@ -114,9 +115,17 @@ async def _more_connections(patient: Patient, number: int, channels: int) -> tup
     except BackupError as error:
         return len(made), str(error)
     finally:
-        for connection in made:
-            connection.abort()
+        await _close(made)
     return len(made), ""
+
+
+async def _close(connections: list[Connection]) -> None:
+    """Hang up in order, but without waiting long."""
+    with move_on_after(_CLOSING_GRACE, shield=True):
+        for connection in connections:
+            await connection.close()
+    for connection in connections:
+        connection.abort()
 
 
 async def measure_rate(patient: Patient) -> Finding:

@@ -42,7 +42,7 @@ class Display(ABC, Generic[_Event]):
 
     def start(self) -> None:
         """Begin to draw."""
-        self._live.start()
+        self._live.start(refresh=True)
 
     def stop(self) -> None:
         """Take the progress off the terminal."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from async_backup.doctor.model import DoctorEvent, DoctorReport
 
 _STATE = max(map(len, State)) + 1
-_STEP = max(map(len, Step)) + 1
+_STEP = max(map(len, Step)) + 2
 _INDENT = " " * (_STATE + _STEP)
 _COMMAND_INDENT = " " * _STATE
 _NARROWEST, _WIDEST = 60, 110

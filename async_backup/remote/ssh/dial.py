@@ -48,6 +48,7 @@ class Dialer:
         known_hosts: KnownHosts,
         key_files: list[Path],
         timeout: float,
+        config: tuple[()] | list[str],
     ) -> None:
         self._options = options
         self._known_hosts = known_hosts
@@ -55,6 +56,8 @@ class Dialer:
         self._timeout = timeout
         self.host: str = options.host
         self._port: int = options.port
+        self._jump_config = config if options.tunnel else None
+        """Where jump hosts are looked up, which connect by themselves; all that the server needs is in the options."""
         self._known_as: str = options.host_key_alias or options.host
 
     @classmethod
@@ -86,7 +89,7 @@ class Dialer:
             raise SettingsError(f"the SSH settings for {destination.host} cannot be used: {error}") from error
         configured_keys = configured.config.get("IdentityFile") or _USUAL_KEYS
         key_files = [] if keys else await to_thread.run_sync(_expanded, configured_keys)
-        return cls(options, known_hosts, key_files, settings.timeout)
+        return cls(options, known_hosts, key_files, settings.timeout, config)
 
     async def dial(self) -> Connection:
         """A new connection with its host key checked; raises Unreachable, HostKeyError or AuthenticationError.
@@ -102,7 +105,7 @@ class Dialer:
 
     async def _dial_once(self) -> Connection:
         try:
-            connection = await asyncssh.connect(self.host, self._port, options=self._options, config=None)
+            connection = await asyncssh.connect(self.host, self._port, options=self._options, config=self._jump_config)
         except asyncssh.HostKeyNotVerifiable as error:
             raise await self._host_key_error() from error
         except (ConnectionResetError, asyncssh.ConnectionLost) as error:
@@ -139,7 +142,10 @@ class Dialer:
     async def _fetch_host_key(self) -> asyncssh.SSHKey | None:
         with move_on_after(_LOGIN_TIMEOUT):
             try:
-                return await asyncssh.get_server_host_key(self.host, self._port, config=None)
+                tunnel = self._options.tunnel if isinstance(self._options.tunnel, str) else ()
+                return await asyncssh.get_server_host_key(
+                    self.host, self._port, tunnel=tunnel, config=self._jump_config
+                )
             except REQUEST_ERRORS:
                 return None
         return None

@@ -129,7 +129,9 @@ async def login_methods(dialer: Dialer) -> Sequence[str]:
     """How the server would let this user log in; empty where it does not say."""
     options = dialer._options
     with move_on_after(_PATIENCE), suppress(*REQUEST_ERRORS):
-        return await asyncssh.get_server_auth_methods(dialer.host, dialer._port, options=options, config=None)
+        return await asyncssh.get_server_auth_methods(
+            dialer.host, dialer._port, options=options, config=dialer._jump_config
+        )
     return ()
 
 

@@ -1,0 +1,1 @@
+complete --command async-backup --no-files --arguments "(env _ASYNC_BACKUP_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) async-backup)" --condition "env _ASYNC_BACKUP_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) async-backup"
