@@ -248,10 +248,11 @@ def test_lines_appear_above_and_nothing_of_the_bars_stays() -> None:
     with bars:
         bars(Connected("nas", b"/b", "md5sum", ""))
         bars(EntryStarted(entry(0), 1))
+        assert "0/0+ entries" in terminal.drawing()
         bars.print("news")
         bars.trouble("/a/very/long" * 20)
         drawn = terminal.drawing()
-        assert drawn.index("news") < drawn.index("entries")
+        assert drawn.index("news") < drawn.index("/a/very") < drawn.rindex("entries")
         assert "/a/very/long" * 20 in drawn
         bars(RunEnded(Report()))
     assert terminal.drawing().endswith("\x1b[2K")

@@ -446,6 +446,7 @@ def test_the_bar_says_what_it_is_about(of_bytes: bool, amount: str) -> None:
     with VerifyBar(console, of_bytes=of_bytes) as bar:
         for event in (VerifyStarted(2, 3 << 20), BytesVerified(1 << 20)):
             bar(event)
+        console.print(bar.render())
     assert "verifying" in output.getvalue()
     assert amount in output.getvalue()
 
