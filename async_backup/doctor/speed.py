@@ -8,7 +8,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-from anyio import Lock, move_on_after, to_thread
+from anyio import Lock, move_on_after, sleep, to_thread
 
 from async_backup.doctor.findings import amount, failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
@@ -45,6 +45,7 @@ _DEADLINE = 8.0
 
 _SHARE_OF_SPACE = 10
 _CLOSING_GRACE = 2.0
+_FILLING_PATIENCE, _GLANCE = 10.0, 0.01
 
 
 async def measure_round_trip(patient: Patient) -> Finding:
@@ -142,11 +143,19 @@ async def measure_rate(patient: Patient) -> Finding:
     patient.litter.note_file(path)
     await patient.hang_up()
     async with open_pool(patient.dialer, **how, timeout=patient.settings.ssh.timeout, with_shell=False) as pool:
+        await _filled(pool, connections * channels)
         trial = _Trial(pool, path, connections * channels)
         is_same = await trial.run()
         await patient.litter.remove_file(await pool.channel(), path)
     patient.learn(upload=trial.upload, download=trial.download)
     return _judged(patient, trial, is_same=is_same)
+
+
+async def _filled(pool: Pool, channels: int) -> None:
+    """Wait for the channels that are opened in the background, or what is measured would be their opening."""
+    with move_on_after(_FILLING_PATIENCE):
+        while len(pool.usable_channels()) < channels:  # noqa: ASYNC110  (no event tells)
+            await sleep(_GLANCE)
 
 
 def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:

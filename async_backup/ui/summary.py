@@ -40,7 +40,7 @@ def _trouble(report: Report) -> list[str]:
     if report.interrupted:
         lines.append(f"{counted(len(report.interrupted), 'entry was', 'entries were')} not committed")
     lines += [_incomplete(outcome) for outcome in report.committed if outcome.problems.losses]
-    lines += [f"left on the server: {shown(name)} (the next run removes it)" for name in report.leftovers]
+    lines += [f"left on the server: {shown(name)} (a run that may remove files does)" for name in report.leftovers]
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 """Unicode categories that can steer a terminal, hide text or turn its direction round."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -25,7 +25,7 @@ def _shown_character(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
         return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(character) in _UNSAFE:
+    if character != " " and unicodedata.category(character) in _UNSAFE:
         return character.encode("unicode_escape", "backslashreplace").decode("ascii")
     return character
 
