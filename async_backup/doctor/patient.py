@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from async_backup.remote.ssh.shell import Shell
 
 PROBE_SIZE = 4096
-CLEANUP_GRACE = 3.0
+CLEANUP_GRACE = 2.0
 """Seconds for removing what was made; a server that gives no answer must not hold up the end."""
+
+_CLOSING_GRACE = 0.5
 
 
 class Patient:
@@ -155,7 +157,7 @@ class Patient:
             with move_on_after(CLEANUP_GRACE):
                 await self._clear()
             if self._connection is not None:
-                with move_on_after(CLEANUP_GRACE):
+                with move_on_after(_CLOSING_GRACE):
                     await self._connection.close()
                 self._connection.abort()
 

@@ -44,7 +44,7 @@ _DEADLINE = 8.0
 """Seconds after which no further block is sent or asked for."""
 
 _SHARE_OF_SPACE = 10
-_CLOSING_GRACE = 2.0
+_CLOSING_GRACE = 1.0
 _FILLING_PATIENCE, _GLANCE = 10.0, 0.01
 
 
