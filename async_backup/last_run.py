@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from async_backup.events import EntryEnded, EntryStarted, RunEnded
 from async_backup.model import Committed
+from async_backup.replacing import written_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -109,19 +109,9 @@ def save(file: Path, sizes: LastSizes) -> None:
     largest = nlargest(MOST_ENTRIES, sizes.entries.items(), key=lambda item: item[1].raw_size)
     entries = {os.fsdecode(place): [entry.raw_size, round(entry.seconds, 3)] for place, entry in largest}
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _replace(file, json.dumps({"version": VERSION, "entries": entries}).encode())
+    with written_beside(file, suffix=_SUFFIX) as opened:
+        opened.write(json.dumps({"version": VERSION, "entries": entries}).encode())
     _drop_oldest(file.parent)
-
-
-def _replace(file: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=_SUFFIX)
-    try:
-        with open(descriptor, "wb") as opened:
-            opened.write(content)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _drop_oldest(directory: Path) -> None:

@@ -13,7 +13,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "async_backup"
 
 LAYERS = [
-    ["async_backup.archive", "async_backup.errors", "async_backup.heap", "async_backup.tasks"],
+    [
+        "async_backup.archive",
+        "async_backup.errors",
+        "async_backup.heap",
+        "async_backup.replacing",
+        "async_backup.tasks",
+        "async_backup.text",
+    ],
     ["async_backup.config", "async_backup.child", "async_backup.slots", "async_backup.profiles"],
     [
         "async_backup.worker_process",

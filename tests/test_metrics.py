@@ -20,12 +20,12 @@ from async_backup.config import Destination
 from async_backup.errors import RemoteFull, SettingsError, SourceError, Unreachable
 from async_backup.events import DestinationLost, SourceEmpty
 from async_backup.model import Interrupted, Problems
+from async_backup.text import shown
 from async_backup.ui.earlier_successes import earlier_successes
 from async_backup.ui.exposition import exposition
 from async_backup.ui.gauges import ENTRIES_LIMIT, gauges
 from async_backup.ui.metrics import Metrics
 from async_backup.ui.run_record import RunRecord
-from async_backup.ui.text import shown
 from tests.command import backup_command, finished
 from tests.histories import NAS, SITE, committed, entry, failed, run, tell
 

@@ -27,11 +27,11 @@ from async_backup.events import (
     SourceEmpty,
 )
 from async_backup.model import Interrupted, Problems
+from async_backup.text import shown
 from async_backup.ui.page.facts import ENTRIES_LISTED, ITEMS_LISTED
 from async_backup.ui.page.html import Html, element
 from async_backup.ui.page.style import STYLE
 from async_backup.ui.page.writer import PageWriter
-from async_backup.ui.text import shown
 from tests.browser import Browser, text_of
 from tests.command import backup_command, finished
 from tests.histories import NAS, SITE, committed, entry, failed, run, tell

@@ -31,13 +31,13 @@ from async_backup.events import (
 )
 from async_backup.model import Committed, Entry, Failed, Interrupted, Problems, Report
 from async_backup.remote.base import StoredDigest
+from async_backup.text import counted, duration, shown, size
 from async_backup.ui.bars import Bars
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.json_lines import JsonPrinter
 from async_backup.ui.lines import QUIET
 from async_backup.ui.plain import PlainPrinter
 from async_backup.ui.summary import summary
-from async_backup.ui.text import counted, duration, shown, size
 
 ENTRY = Entry(Path("/data"), b"[red]docs", b"", b"[red]docs-now.tar.gz")
 COMMITTED = Committed(

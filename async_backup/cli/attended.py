@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from anyio import Event
-from platformdirs import user_state_path
 
 from async_backup.backup import backup
 from async_backup.cli.output import complain
+from async_backup.cli.state import state_directory
+from async_backup.durations import parse_seconds
 from async_backup.errors import BackupError
 from async_backup.hooks.attend import Attendance, attended
+from async_backup.hooks.context import Surroundings
+from async_backup.hooks.model import HookSettings
+from async_backup.hooks.ping import PingUrl
 from async_backup.last_run import LastRun, state_file
 from async_backup.locking import held, lock_name
+from async_backup.remote.naming import RunId
 from async_backup.stopping import unless_stopped
-from async_backup.ui.metrics import Metrics
-from async_backup.ui.page.writer import PageWriter
+from async_backup.text import one_line
+from async_backup.ui.json_lines import line_of
+from async_backup.ui.summary import summary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from async_backup.config import Settings
@@ -38,20 +46,47 @@ class Along:
     files: tuple[RunFile, ...] = ()
 
 
-def files_about(settings: Settings, metrics: Path | None, page: Path | None, profile: str) -> tuple[RunFile, ...]:
-    """The files that are written at the end; raises SettingsError where one can never be."""
-    files: list[RunFile] = []
+def going_along(
+    settings: Settings,
+    *,
+    profile: str,
+    hooks: Mapping[str, object],
+    ping: str | None,
+    lock_wait: str,
+    metrics: Path | None,
+    page: Path | None,
+) -> Along:
+    """From the options; hooks are as TOML gives them. Raises SettingsError, also where a file can never be written."""
+    around = Surroundings(
+        run=str(RunId.of_this_process()),
+        profile=profile,
+        destinations=tuple(map(str, settings.destinations)),
+        environment=dict(os.environb),
+        summarize=_summary,
+    )
+    attendance = Attendance(around, line_of, HookSettings.parsed(hooks), PingUrl.parsed(ping) if ping else None)
+    return Along(attendance, parse_seconds(lock_wait), profile, tuple(_files(settings, profile, metrics, page)))
+
+
+def _summary(ending: Report | BackupError) -> str:
+    return f"error: {one_line(ending)}" if isinstance(ending, BackupError) else "\n".join(summary(ending))
+
+
+def _files(settings: Settings, profile: str, metrics: Path | None, page: Path | None) -> Iterator[RunFile]:
+    """The files that are written at the end; what makes them is loaded only where one is wanted."""
     if metrics is not None:
-        files.append(Metrics(metrics, profile, warn=complain))
+        from async_backup.ui.metrics import Metrics  # noqa: PLC0415
+
+        yield Metrics(metrics, profile, warn=complain)
     if page is not None:
-        files.append(PageWriter(page, settings, profile, warn=complain))
-    return tuple(files)
+        from async_backup.ui.page.writer import PageWriter  # noqa: PLC0415
+
+        yield PageWriter(page, settings, profile, warn=complain)
 
 
 def sizes_file(settings: Settings, profile: str) -> Path:
     """Where the sizes of such a run are kept for the next one."""
-    state = user_state_path("async-backup")
-    return state_file(state, settings.sources, map(str, settings.destinations), profile or None)
+    return state_file(state_directory(), settings.sources, map(str, settings.destinations), profile)
 
 
 async def backup_attended(settings: Settings, along: Along, listener: Listener, stop: Event) -> Report | None:
@@ -64,7 +99,7 @@ async def backup_attended(settings: Settings, along: Along, listener: Listener, 
 
     async def run() -> Report:
         async with held(
-            user_state_path("async-backup") / "locks",
+            state_directory() / "locks",
             _locks(settings, along.profile),
             what=f"{along.profile or ', '.join(map(str, settings.sources))} to {_names(settings)}",
             wait=along.lock_wait,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from async_backup.benching.bench import bench as measure
 from async_backup.benching.model import BenchSettings, Grid, Sample, default_grid
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
@@ -16,11 +15,10 @@ from async_backup.cli.options import archives, connection, output
 from async_backup.cli.options import bench as options
 from async_backup.config import Limits, Verify
 from async_backup.errors import SettingsError
-from async_backup.ui.benching import BenchBar, BenchPrinter
-from async_backup.ui.plot import Plot
 
 if TYPE_CHECKING:
     from async_backup.benching.model import BenchReport
+    from async_backup.ui.plot import Plot
 
 
 def bench(
@@ -52,6 +50,11 @@ def bench(
     Packing, round trip, uploads, digests and small files are measured one by one, then a whole backup of a sample.
     All of it happens in a directory of its own in DEST, which is removed at the end, also when it is interrupted.
     """
+    # not at start-up, of which every other command would pay its share
+    from async_backup.benching.bench import bench as measure  # noqa: PLC0415
+    from async_backup.ui.benching import BenchBar, BenchPrinter  # noqa: PLC0415
+    from async_backup.ui.plot import Plot  # noqa: PLC0415
+
     try:
         given = Grid(
             options.numbers(connections, "--connections"),

@@ -17,8 +17,8 @@ from async_backup.cli.profile import open_profiles, usual_files
 from async_backup.cli.profile_keys import keys_of
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.profiles.schema import schema as schema_of
+from async_backup.text import counted, shown
 from async_backup.ui.json_lines import json_line
-from async_backup.ui.text import counted, shown
 
 if TYPE_CHECKING:
     from pathlib import Path

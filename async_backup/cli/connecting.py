@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from async_backup.config import Destination, SshSettings
 from async_backup.errors import SettingsError
-from async_backup.ui.text import shown
+from async_backup.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,8 +20,8 @@ from async_backup.demo.server import demo_server
 from async_backup.errors import DigestMismatch, ExitCode
 from async_backup.events import AttemptFailed
 from async_backup.scan import resolve_sources
+from async_backup.text import shown
 from async_backup.ui.plain import PlainPrinter
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from anyio import Event

@@ -22,11 +22,11 @@ from async_backup.remote.store import open_archives
 from async_backup.restoring.model import RestoreSettings
 from async_backup.restoring.restore import restore
 from async_backup.retention import KeepRules
+from async_backup.text import counted, shown
 from async_backup.ui.lines import NORMAL
 from async_backup.ui.listing import listing_lines
 from async_backup.ui.pruning import PrunePrinter
 from async_backup.ui.restoring import RestorePrinter
-from async_backup.ui.text import counted, shown
 from async_backup.ui.verifying import VerifyPrinter
 from async_backup.verifying.model import VerifySettings
 from async_backup.verifying.verify import verify

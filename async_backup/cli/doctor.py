@@ -16,15 +16,13 @@ from async_backup.cli.output import say
 from async_backup.cli.places import at_each, places
 from async_backup.cli.profile import user_file
 from async_backup.config import Limits, Verify
-from async_backup.doctor.examine import examine
 from async_backup.doctor.model import DoctorSettings, StepStarted
 from async_backup.errors import SettingsError
 from async_backup.profiles.model import check_name
 from async_backup.profiles.reading import load
 from async_backup.profiles.writing import add_profile
 from async_backup.remote.store import READBACK
-from async_backup.ui.doctor import DoctorDisplay, DoctorPrinter
-from async_backup.ui.text import shown
+from async_backup.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +58,10 @@ def doctor(
     interrupted. Exit codes: 0 ready, with warnings or without; 1 no backup is possible; 2 wrong usage or settings;
     3 something stands in the way of a part; 130 interrupted.
     """
+    # not at start-up, of which every other command would pay its share
+    from async_backup.doctor.examine import examine  # noqa: PLC0415
+    from async_backup.ui.doctor import DoctorDisplay, DoctorPrinter  # noqa: PLC0415
+
     del profile
     file = (config or user_file()).expanduser()
     try:

@@ -14,9 +14,9 @@ from async_backup.errors import BackupError, ExitCode
 from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
 from async_backup.model import Entry
 from async_backup.scan import resolve_sources, scan_all
+from async_backup.text import one_line, shown
 from async_backup.ui.json_lines import JsonPrinter
 from async_backup.ui.plain import empty, route
-from async_backup.ui.text import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ import typer
 from async_backup.cli.profile import defaults_for
 from async_backup.cli.profile_keys import by_name, command_of, keys_of, variable
 from async_backup.errors import SettingsError
-from async_backup.ui.text import shown
+from async_backup.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,9 +17,9 @@ from anyio import Event, open_signal_receiver
 from async_backup.cli.output import complain, say
 from async_backup.errors import BackupError, ExitCode
 from async_backup.tasks import task_group
+from async_backup.text import one_line
 from async_backup.ui.json_lines import error_line
 from async_backup.ui.logs import LOGGER
-from async_backup.ui.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

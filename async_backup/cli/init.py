@@ -20,7 +20,7 @@ from async_backup.profiles.example import Answers, configuration
 from async_backup.profiles.model import check_name
 from async_backup.profiles.writing import write_file
 from async_backup.retention import keep_count
-from async_backup.ui.text import one_line, shown
+from async_backup.text import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import typer
 from async_backup.cli.output import say
 from async_backup.cli.profile import chosen
 from async_backup.errors import ExitCode, SettingsError
+from async_backup.text import shown
 from async_backup.ui.json_lines import json_line
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

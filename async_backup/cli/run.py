@@ -8,8 +8,7 @@ import typer
 
 from async_backup.archive.selection import Selection
 from async_backup.archive_names import NameParser
-from async_backup.cli.attended import Along, backup_attended, files_about, sizes_file
-from async_backup.cli.attending import attendance
+from async_backup.cli.attended import Along, backup_attended, going_along, sizes_file
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.dry_run import show_plan
 from async_backup.cli.execute import fail, run_until_stopped
@@ -26,7 +25,6 @@ from async_backup.config import (
     parse_size,
 )
 from async_backup.counting import Counter, Counting
-from async_backup.durations import parse_seconds
 from async_backup.errors import BackupError, ExitCode, SettingsError
 from async_backup.last_run import load
 from async_backup.scan import resolve_sources
@@ -112,11 +110,14 @@ def run(
             xattrs=not no_xattrs,
             changed=changed,
         )
-        along = Along(
-            attendance(chosen(ctx).hooks, ping, destinations=settings.destinations, profile=profile or ""),
-            parse_seconds(lock_wait),
-            profile or "",
-            files_about(settings, metrics, report, profile or ""),
+        along = going_along(
+            settings,
+            profile=profile or "",
+            hooks=chosen(ctx).hooks,
+            ping=ping,
+            lock_wait=lock_wait,
+            metrics=metrics,
+            page=report,
         )
     except SettingsError as error:
         fail(error, as_json=as_json)

@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from platformdirs import user_config_path, user_state_path
+from platformdirs import user_config_path
 
 from async_backup.cli.execute import fail
 from async_backup.cli.options import profile as from_profile  # noqa: TC001  (Typer reads the annotations)
 from async_backup.cli.options import schedule as options  # noqa: TC001  (Typer reads the annotations)
 from async_backup.cli.output import complain, say
 from async_backup.cli.scheduled import job_of
+from async_backup.cli.state import state_directory
 from async_backup.durations import parse_seconds
 from async_backup.errors import BackupError, SettingsError
 from async_backup.scheduling.cron import Cron
 from async_backup.scheduling.programs import is_there
 from async_backup.scheduling.systemd import Systemd
 from async_backup.scheduling.times import one_of
-from async_backup.ui.text import shown
+from async_backup.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def install(
         if only_print:
             say("\n".join(f"# {part.where}\n{part.text}" for part in parts).rstrip("\n"))
             return
-        user_state_path("async-backup", ensure_exists=True)  # a service may write to it only where it is there
+        state_directory(is_made=True)  # a service may write to it only where it is there
         scheduler.install(job)
         _report(scheduler.status(profile))
     if user and isinstance(scheduler, Systemd) and not (_LINGERING / getpass.getuser()).exists():

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_state_path
-
 from async_backup.cli.profile import open_profiles, usual_files
+from async_backup.cli.state import state_directory
 from async_backup.profiles.finding import missing
 from async_backup.scheduling.model import Job
 
@@ -41,7 +40,7 @@ def job_of(profile: str, config: Path | None, when: When, spread: int) -> Job:
         spread,
         reads=tuple(_paths(file, settings, "sources")) or (Path("/"),),
         writes=(
-            user_state_path("async-backup"),
+            state_directory(),
             *(path.parent for path in _paths(file, settings, "metrics", "report")),
         ),
         has_hooks=bool(profiles.hooks(profile)),

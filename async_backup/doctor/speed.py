@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from anyio import Lock, move_on_after, sleep, to_thread
 
-from async_backup.doctor.findings import amount, failed, ok, seconds, skipped, warning
+from async_backup.doctor.findings import failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
 from async_backup.doctor.sizing import TARGET, most_rate, suggest, workers_for
 from async_backup.errors import BackupError, RemoteError
@@ -20,6 +20,7 @@ from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader
 from async_backup.remote.striped import StripedFile
 from async_backup.tasks import task_group
+from async_backup.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -64,7 +65,7 @@ async def measure_round_trip(patient: Patient) -> Finding:
     if trip < _FAR:
         return ok(Step.ROUND_TRIP, found, "A near server: waiting for answers costs nothing.")
     each, together = most_rate(trip, 1), most_rate(trip, channels)
-    meaning = f"A channel carries at most {amount(each)}/s, {channels} channels {amount(together)}/s."
+    meaning = f"A channel carries at most {size(each)}/s, {channels} channels {size(together)}/s."
     if together >= TARGET:
         many = f"For many small entries use --workers {workers}." if workers > limits.workers else ""
         return ok(Step.ROUND_TRIP, found, meaning, many)
@@ -135,7 +136,7 @@ async def measure_rate(patient: Patient) -> Finding:
         return skipped(Step.RATE, "a file that is written for it could not be removed again")
     free = patient.learnt.free
     if free is not None and free < _SHARE_OF_SPACE * _MOST:
-        return skipped(Step.RATE, f"only {amount(free)} are free")
+        return skipped(Step.RATE, f"only {size(free)} are free")
     learnt = patient.learnt
     connections, channels = learnt.connections or 1, learnt.channels or 1
     how = {"connections": connections, "channels": channels, "retries": 1}
@@ -159,11 +160,11 @@ async def _filled(pool: Pool, channels: int) -> None:
 
 
 def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
-    found = f"{amount(trial.upload)}/s up, flushed to the disk, {amount(trial.download)}/s down ({amount(trial.size)})"
+    found = f"{size(trial.upload)}/s up, flushed to the disk, {size(trial.download)}/s down ({size(trial.size)})"
     if not is_same:
         meaning = "Bytes change on the way to the disk of the server; archives would fail their verification."
         return failed(Step.RATE, f"{found}, but other bytes came back", meaning, "Check disk and memory of the server.")
-    hour = amount(trial.upload * 3600)
+    hour = size(trial.upload * 3600)
     meaning = f"An hour holds about {hour} of archives, if this machine packs as fast."
     if patient.learnt.round_trip and trial.upload > most_rate(patient.learnt.round_trip, trial.channels) / 2:
         return ok(Step.RATE, found, meaning, "The round trip may be the limit: try more --connections.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from async_backup.doctor.findings import amount, failed, ok, seconds, skipped, warning
+from async_backup.doctor.findings import failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError
 from async_backup.remote.ssh import examine
+from async_backup.text import size
 
 if TYPE_CHECKING:
     from async_backup.doctor.model import Finding
@@ -125,7 +126,7 @@ async def ask_space(patient: Patient) -> Finding:
 
 def _judged(space: Space) -> Finding:
     share = space.free / space.total if space.total else 1
-    found = f"{amount(space.free)} of {amount(space.total)} free ({share:.0%})"
+    found = f"{size(space.free)} of {size(space.total)} free ({share:.0%})"
     if space.is_read_only:
         advice = "Mount it for writing; after disk errors a server makes it read-only by itself, so see its log first."
         return failed(Step.SPACE, f"the file system is mounted read-only ({found})", _NO_BACKUP, advice)

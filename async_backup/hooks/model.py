@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Self
 
 from async_backup.durations import parse_seconds
 from async_backup.errors import BackupError, SettingsError
 from async_backup.events import Event
+from async_backup.profiles.suggestions import suggestion
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds: a database dump before the run takes minutes, and one that hangs must not hold up the night."""
@@ -136,6 +136,5 @@ def _timeout(raw: object, key: str) -> float:
 def _refuse_unknown(raw: Mapping[str, object], known: tuple[str, ...], key: str) -> None:
     for name in raw:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            hint = suggestion(name, known) or f"there are {', '.join(known)}"
             raise SettingsError(f"{key} has no setting {name!r}; {hint}")

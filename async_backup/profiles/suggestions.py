@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`did you mean NAME?`, or nothing where no known name is near."""
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    near = get_close_matches(name.replace("_", "-").casefold(), by_folded, n=1, cutoff=0.6)
+    by_folded = {_folded(candidate): candidate for candidate in known}
+    near = get_close_matches(_folded(name), by_folded, n=1)
     return f"did you mean {by_folded[near[0]]}?" if near else ""
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "-").casefold()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import tomllib
 from contextlib import suppress
 from enum import Enum
@@ -16,11 +15,10 @@ from tomlkit.exceptions import TOMLKitError
 from async_backup.errors import SettingsError
 from async_backup.profiles.model import PROFILE, check_name
 from async_backup.profiles.reading import parse, parse_toml, read_text
+from async_backup.replacing import written_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_NEW_FILE_MODE = 0o600
 
 
 def add_profile(path: Path, name: str, values: Mapping[str, object]) -> None:
@@ -68,29 +66,20 @@ def write_file(path: Path, text: str, *, replace: bool = False) -> None:
 
 
 def _write(path: Path, content: bytes, *, replace: bool) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            _give_away(descriptor, path, replace=replace)
-            file.flush()
-            os.fsync(descriptor)
+    with written_beside(path, place=os.replace if replace else _link) as file:
+        file.write(content)
         if replace:
-            Path(temporary).replace(path)
-        else:
-            os.link(temporary, path)  # unlike a rename it never overwrites
-            Path(temporary).unlink()
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
+            _give_away(file.fileno(), path)
 
 
-def _give_away(descriptor: int, path: Path, *, replace: bool) -> None:
+def _link(temporary: str, path: Path) -> None:
+    """Unlike a rename this never overwrites."""
+    os.link(temporary, path)
+    os.unlink(temporary)
+
+
+def _give_away(descriptor: int, path: Path) -> None:
     """The mode and the owner of what is replaced, as far as we may."""
-    os.fchmod(descriptor, _NEW_FILE_MODE)
-    if not replace:
-        return
     old = path.stat()
     with suppress(PermissionError):
         os.fchown(descriptor, old.st_uid, old.st_gid)

@@ -31,9 +31,9 @@ from async_backup.benching.results import (
     job_rate,
     rate,
 )
+from async_backup.text import counted, duration, shown, size
 from async_backup.ui.display import Display
 from async_backup.ui.lines import Lines
-from async_backup.ui.text import counted, duration, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

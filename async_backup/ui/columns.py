@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from async_backup.ui.text import size
+from async_backup.text import size
 
 _WIDTH = len("1023.9 MiB")
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from async_backup.doctor.model import DoctorEnded, Finding, State, Step, StepStarted
 from async_backup.errors import ExitCode
+from async_backup.text import counted, duration, shown
 from async_backup.ui.display import Display
 from async_backup.ui.lines import NORMAL, Lines
-from async_backup.ui.text import counted, duration, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.model import Committed, Failed
+from async_backup.text import shown
 from async_backup.ui.earlier_successes import ENTRY_LAST_SUCCESS, LAST_SUCCESS
 from async_backup.ui.run_record import is_whole, raw_size
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from async_backup.hooks.model import HookEvent, HookFailed, HookSaid, PingFailed
+from async_backup.text import shown
 from async_backup.ui.lines import NORMAL
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

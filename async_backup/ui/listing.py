@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive.index import CHANGED
 from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
-from async_backup.ui.text import counted, shown, size
+from async_backup.text import counted, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

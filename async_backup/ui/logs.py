@@ -26,10 +26,10 @@ from async_backup.events import (
 )
 from async_backup.hooks.model import HookFailed, HookSaid, PingFailed
 from async_backup.model import Committed, Failed, Interrupted
+from async_backup.text import one_line, shown, size
 from async_backup.ui.hooks import hook_line
 from async_backup.ui.plain import empty
 from async_backup.ui.summary import summary
-from async_backup.ui.text import one_line, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from async_backup.errors import SettingsError
+from async_backup.text import shown
 from async_backup.ui.earlier_successes import earlier_successes
 from async_backup.ui.gauges import gauges
 from async_backup.ui.run_file import RunFile
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

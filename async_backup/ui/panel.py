@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from async_backup.last_run import place_of
+from async_backup.text import counted, shown, size
 from async_backup.ui.estimate import about
 from async_backup.ui.rows import Part, bar, clock, column, percent, row
-from async_backup.ui.text import counted, shown, size
 from async_backup.ui.under_way import for_seconds, stalled
 
 if TYPE_CHECKING:

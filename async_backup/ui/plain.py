@@ -20,9 +20,9 @@ from async_backup.events import (
     Stopping,
 )
 from async_backup.model import Committed, Failed, Interrupted
+from async_backup.text import counted, one_line, shown, size
 from async_backup.ui.lines import NORMAL, Lines
 from async_backup.ui.summary import summary
-from async_backup.ui.text import counted, one_line, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ from async_backup.benching.results import (
     rate,
 )
 from async_backup.errors import SettingsError
+from async_backup.text import shown
 from async_backup.ui.benching import described
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -14,8 +14,8 @@ from async_backup.pruning.model import (
     PruneEnded,
     RemovalFailed,
 )
+from async_backup.text import counted, one_line, shown, size
 from async_backup.ui.lines import VERBOSE, Lines
-from async_backup.ui.text import counted, one_line, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
+from async_backup.text import counted, duration, one_line, shown, size
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import ProgressDisplay
 from async_backup.ui.lines import VERBOSE, Lines
-from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.unpack.rules import IssueKind
 
 if TYPE_CHECKING:

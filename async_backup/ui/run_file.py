@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from async_backup.errors import Locked, SettingsError
 from async_backup.events import RunEnded
+from async_backup.replacing import written_beside
+from async_backup.text import shown
 from async_backup.ui.run_record import RunRecord
-from async_backup.ui.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,18 +87,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
     It has the mode of the old one, or that which a new file gets. Raises OSError; the old file is untouched then.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=".async-backup-", suffix=".tmp", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, _mode(path))
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with written_beside(path) as file:
+        os.fchmod(file.fileno(), _mode(path))
+        file.write(content)
 
 
 def _mode(path: Path) -> int:

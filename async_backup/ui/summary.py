@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from async_backup.ui.text import counted, duration, one_line, shown, size
+from async_backup.text import counted, duration, one_line, shown, size
 
 if TYPE_CHECKING:
     from async_backup.model import Committed, Report

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from async_backup.text import duration
 from async_backup.ui.estimate import Rate
-from async_backup.ui.text import duration
 
 if TYPE_CHECKING:
     from async_backup.model import Entry

@@ -13,10 +13,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from async_backup.text import counted, duration, one_line, shown, size
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import ProgressDisplay
 from async_backup.ui.lines import Lines
-from async_backup.ui.text import counted, duration, one_line, shown, size
 from async_backup.verifying.model import (
     ArchiveChecked,
     BytesVerified,

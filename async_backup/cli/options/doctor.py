@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from async_backup.cli.options.profile import CONFIGURATION, config_option
 from async_backup.cli.profile import configure
-
-_CONFIGURATION = "Configuration"
 
 
 def _configure(ctx: typer.Context, param: typer.CallbackParam, value: Path | None) -> Any:
@@ -22,14 +21,9 @@ def _configure(ctx: typer.Context, param: typer.CallbackParam, value: Path | Non
 
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file; with --write-profile it is made if it is missing.",
-        rich_help_panel=_CONFIGURATION,
-        show_default="~/.config/async-backup/config.toml, then /etc/async-backup/config.toml",
-        envvar="ASYNC_BACKUP_CONFIG",
-        show_envvar=False,
+    config_option(
+        "Configuration file; with --write-profile it is made if it is missing.",
+        rich_help_panel=CONFIGURATION,
         is_eager=True,
         callback=_configure,
     ),
@@ -39,7 +33,7 @@ WriteProfile = Annotated[
     typer.Option(
         metavar="NAME",
         help="Write what was learnt into the configuration file, as a new profile.",
-        rich_help_panel=_CONFIGURATION,
+        rich_help_panel=CONFIGURATION,
         show_default=False,
     ),
 ]

@@ -2,72 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-_KEEPING = "What stays"
 
-KeepLast = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        help="Keep the N newest archives; `unlimited`, here and below, keeps all.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
-]
-KeepHourly = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        help="Keep the newest of each of the last N hours that have any.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
-]
-KeepDaily = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        help="Keep the newest of each of the last N days that have any.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
-]
-KeepWeekly = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        help="Keep the newest of each of the last N weeks (from Monday) that have any.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
-]
-KeepMonthly = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        help="Keep the newest of each of the last N months that have any.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
-]
-KeepYearly = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        help="Keep the newest of each of the last N years that have any.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
-]
+def _rule(text: str, metavar: str = "N") -> Any:
+    return typer.Option(metavar=metavar, help=text, rich_help_panel="What stays", show_default=False)
+
+
+KeepLast = Annotated[str, _rule("Keep the N newest archives; `unlimited`, here and below, keeps all.")]
+KeepHourly = Annotated[str, _rule("Keep the newest of each of the last N hours that have any.")]
+KeepDaily = Annotated[str, _rule("Keep the newest of each of the last N days that have any.")]
+KeepWeekly = Annotated[str, _rule("Keep the newest of each of the last N weeks (from Monday) that have any.")]
+KeepMonthly = Annotated[str, _rule("Keep the newest of each of the last N months that have any.")]
+KeepYearly = Annotated[str, _rule("Keep the newest of each of the last N years that have any.")]
 KeepWithin = Annotated[
     str | None,
-    typer.Option(
-        metavar="DURATION",
-        help="Keep what is not older than the newest archive by more than this, such as 30d or 1y6m.",
-        rich_help_panel=_KEEPING,
-        show_default=False,
-    ),
+    _rule("Keep what is not older than the newest archive by more than this, such as 30d or 1y6m.", "DURATION"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,19 +12,42 @@ from async_backup.cli.profile import completed_names, configure
 Context = typer.Context
 """What a command gets that asks which profile it runs by."""
 
-_CONFIGURATION = "Configuration"
+CONFIGURATION = "Configuration"
+
+
+def profile_option(text: str, *, default: str | bool, **more: Any) -> Any:
+    """`--profile`; `default` says what happens without it."""
+    return typer.Option(
+        "--profile",
+        metavar="NAME",
+        help=text,
+        show_default=default,
+        envvar="ASYNC_BACKUP_PROFILE",
+        show_envvar=False,
+        **more,
+    )
+
+
+def config_option(text: str, **more: Any) -> Any:
+    """`--config`."""
+    return typer.Option(
+        "--config",
+        metavar="FILE",
+        help=text,
+        show_default="~/.config/async-backup/config.toml, then /etc/async-backup/config.toml",
+        envvar="ASYNC_BACKUP_CONFIG",
+        show_envvar=False,
+        **more,
+    )
+
 
 Profile = Annotated[
     str | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        help="Take settings from a profile of the configuration file. Options here stand before them, and unset a flag "
+    profile_option(
+        "Take settings from a profile of the configuration file. Options here stand before them, and unset a flag "
         "by its opposite: --no-exclude-caches, --xattrs.",
-        rich_help_panel=_CONFIGURATION,
-        show_default=False,
-        envvar="ASYNC_BACKUP_PROFILE",
-        show_envvar=False,
+        default=False,
+        rich_help_panel=CONFIGURATION,
         is_eager=True,
         callback=configure,
         autocompletion=completed_names,
@@ -32,40 +55,15 @@ Profile = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file. Environment variables such as ASYNC_BACKUP_WORKERS stand before what is in it.",
-        rich_help_panel=_CONFIGURATION,
-        show_default="~/.config/async-backup/config.toml, then /etc/async-backup/config.toml",
-        envvar="ASYNC_BACKUP_CONFIG",
-        show_envvar=False,
+    config_option(
+        "Configuration file. Environment variables such as ASYNC_BACKUP_WORKERS stand before what is in it.",
+        rich_help_panel=CONFIGURATION,
         is_eager=True,
         callback=configure,
     ),
 ]
-AnyProfile = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        help="Profile of the configuration file.",
-        show_default="the defaults alone",
-        envvar="ASYNC_BACKUP_PROFILE",
-        show_envvar=False,
-    ),
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file.",
-        show_default="~/.config/async-backup/config.toml, then /etc/async-backup/config.toml",
-        envvar="ASYNC_BACKUP_CONFIG",
-        show_envvar=False,
-    ),
-]
+AnyProfile = Annotated[str | None, profile_option("Profile of the configuration file.", default="the defaults alone")]
+ConfigFile = Annotated[Path | None, config_option("Configuration file.")]
 OptionalDest = Annotated[
     str | None,
     typer.Argument(

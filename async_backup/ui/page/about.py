@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from async_backup.config import Destination
+from async_backup.text import size
 from async_backup.ui.page.html import element, joined
 from async_backup.ui.page.tables import pairs
-from async_backup.ui.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

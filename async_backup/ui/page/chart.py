@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import floor, log10
 from typing import TYPE_CHECKING, NamedTuple
 
+from async_backup.text import size
 from async_backup.ui.page.html import element, joined
-from async_backup.ui.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

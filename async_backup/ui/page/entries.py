@@ -6,12 +6,12 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from async_backup.model import Committed, Failed
+from async_backup.text import duration, size
 from async_backup.ui.page.facts import ENTRIES_LISTED, FirstOnes
 from async_backup.ui.page.html import element, joined
 from async_backup.ui.page.tables import Column, name, number, table
 from async_backup.ui.page.trouble import more
 from async_backup.ui.run_record import is_whole, raw_size
-from async_backup.ui.text import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

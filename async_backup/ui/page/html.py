@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from async_backup.ui.text import shown
+from async_backup.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

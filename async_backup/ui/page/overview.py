@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from async_backup.errors import ExitCode
 from async_backup.model import Committed
+from async_backup.text import duration, size
 from async_backup.ui.page.html import element, joined
-from async_backup.ui.text import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from async_backup.model import Committed, Failed, Interrupted
+from async_backup.text import counted
 from async_backup.ui.page.facts import FirstOnes
 from async_backup.ui.page.html import element, joined
-from async_backup.ui.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
