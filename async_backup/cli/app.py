@@ -2,44 +2,82 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from async_backup.cli.bench import bench
-from async_backup.cli.config import config
-from async_backup.cli.demo import demo
-from async_backup.cli.doctor import doctor
-from async_backup.cli.init import init
-from async_backup.cli.list import list_
-from async_backup.cli.ls import ls
 from async_backup.cli.profile_command import Configured, Connecting
-from async_backup.cli.prune import prune
-from async_backup.cli.restore import restore
-from async_backup.cli.run import run
-from async_backup.cli.schedule import schedule
-from async_backup.cli.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMANDS: dict[str, type[Configured | Connecting] | None] = {
+    "run": Configured,
+    "restore": Connecting,
+    "list": Connecting,
+    "ls": Connecting,
+    "prune": Configured,
+    "verify": Configured,
+    "doctor": Connecting,
+    "bench": None,
+    "init": None,
+    "demo": None,
+    "schedule": None,
+    "config": None,
+}
+"""Each in a module of its own, by its own name, and how it takes settings from a profile."""
+
+
+class Commands(TyperGroup):
+    """Imports a command when somebody asks for it: what is not used would be a third of the start."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _command(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _command(name: str) -> Any:
+    with _no_garbage():
+        module = import_module(f"async_backup.cli.{name}")
+    found = getattr(module, name, None) or getattr(module, f"{name}_")
+    one = typer.Typer()
+    one.callback()(common)
+    if isinstance(found, typer.Typer):
+        one.add_typer(found, name=name)
+    else:
+        one.command(name, cls=COMMANDS[name])(found)
+    return typer.main.get_group(one).commands[name]
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """All that is imported stays: looking through it for garbage, again and again, was a sixth of the start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
 
 app = typer.Typer(
+    cls=Commands,
     name="async-backup",
     help="Back up many directories to any SSH server: plain .tar.gz archives, verified before they count.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Configured)(run)
-app.command(cls=Connecting)(restore)
-app.command("list", cls=Connecting)(list_)
-app.command(cls=Connecting)(ls)
-app.command(cls=Configured)(prune)
-app.command(cls=Configured)(verify)
-app.command(cls=Connecting)(doctor)
-app.command()(bench)
-app.add_typer(schedule, name="schedule")
-app.add_typer(config, name="config")
-app.command()(init)
-app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:

@@ -75,7 +75,9 @@ def manual(app: typer.Typer) -> str:
 
 def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """All commands that do something, by what is typed, in the order of the help."""
-    for name, command in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if command.hidden:
             continue
         if hasattr(command, "commands"):
