@@ -246,12 +246,11 @@ class TestWatch:
 
     async def test_any_answer_starts_the_time_anew(self) -> None:
         watched, limits = Watch(timeout=0.05), [Timeout(None), Timeout(None)]
-        for limit in limits:
-            watched.begin(limit, 0)
+        first, _ = [watched.begin(limit, 0) for limit in limits]
         await sleep(0.06)
         assert watched.is_stalled(0)
         watched.note_answer()
-        watched.end(limits[0])
+        watched.end(first)
         assert not watched.is_stalled(0)
 
     async def test_cancel_ends_all_requests(self) -> None:

@@ -12,8 +12,6 @@ from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from async_backup.remote.pool import Pool
     from async_backup.remote.rate import RateLimit
     from async_backup.remote.ssh.handle import Handle
@@ -33,28 +31,10 @@ class StripedFile:
 
     async def _write_once(self, offset: int, data: memoryview) -> None:
         async with self._handles.lent(len(data)) as handle:
-            await self._write_through(handle, offset, data)
-
-    async def _write_through(self, handle: Handle, offset: int, data: memoryview) -> None:
-        step = handle.channel.chunk
-        starts = iter(range(0, len(data), step))
-        try:
-            if len(data) <= step:
-                await self._write_chunks(handle, offset, data, starts)
-                return
-            async with task_group() as tasks:
-                for _ in range(min(handle.channel.depth, -(-len(data) // step))):
-                    tasks.start_soon(self._write_chunks, handle, offset, data, starts)
-        except RemoteError as error:
-            raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error
-
-    async def _write_chunks(self, handle: Handle, offset: int, data: memoryview, starts: Iterator[int]) -> None:
-        step = handle.channel.chunk
-        for start in starts:
-            chunk = bytes(data[start : start + step])
-            await self._rate.take(len(chunk))
-            async with handle.channel.window:
-                await handle.write(offset + start, chunk)
+            try:
+                await handle.write_all(offset, data, self._rate.take)
+            except RemoteError as error:
+                raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error
 
     async def finish(self) -> None:
         """See `RemoteFile.finish`."""
@@ -73,9 +53,9 @@ class StripedFile:
             await self.finish()
         else:
             await self._rate.take(len(data))
-            await retried(partial(self._write_at_once, bytes(data)), self._retries)
+            await retried(partial(self._write_at_once, data), self._retries)
 
-    async def _write_at_once(self, data: bytes) -> None:
+    async def _write_at_once(self, data: memoryview | bytes) -> None:
         """Send all requests one behind the other: a server handles those of one file in their order."""
         handle = await self._handles.any()
         try:

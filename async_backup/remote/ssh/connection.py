@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from asyncio import Timeout, timeout
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +17,7 @@ from anyio import Semaphore, get_cancelled_exc_class, move_on_after
 
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
 from async_backup.remote.base import RemoteEntry
+from async_backup.remote.ssh.fast_writes import hasten
 from async_backup.remote.ssh.handle import Handle, about
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
@@ -24,7 +25,7 @@ from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, request_erro
 from async_backup.remote.ssh.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 _T = TypeVar("_T")
 
@@ -83,12 +84,28 @@ class Channel:
 
     async def request(self, doing: str, call: Callable[[], Awaitable[_T]], size: int = 0) -> _T:
         """Wait for one request; raises RemoteError, ConnectionDropped where the channel ended or gave no answer."""
+        async with self.bounded(doing) as limit:
+            number = self.watch.begin(limit, size)
+            try:
+                answer = await call()
+            finally:
+                self.watch.end(number)
+            self.watch.note_answer()
+            return answer
+
+    @asynccontextmanager
+    async def bounded(self, doing: str) -> AsyncIterator[Timeout]:
+        """A block of requests with an end that the watch can set, and the errors of `request`."""
         host = self.connection.host
         if not self.is_usable:
             raise ConnectionDropped(f"{host}: {doing}: the SFTP channel was closed")
         try:
             async with timeout(None) as limit:
-                return await self._answer(doing, call, limit, size)
+                try:
+                    yield limit
+                except REQUEST_ERRORS as error:
+                    self.watch.note_answer()
+                    raise request_error(error, host, doing) from error
         except ConnectionDropped:
             self._is_discarded = True
             raise
@@ -96,18 +113,6 @@ class Channel:
             self._is_discarded = True
             told = f"no answer for {self.connection.timeout:g} seconds"
             raise ConnectionDropped(f"{host}: {doing}: {told}") from error
-
-    async def _answer(self, doing: str, call: Callable[[], Awaitable[_T]], limit: Timeout, size: int) -> _T:
-        self.watch.begin(limit, size)
-        try:
-            answer = await call()
-        except REQUEST_ERRORS as error:
-            self.watch.note_answer()
-            raise request_error(error, self.connection.host, doing) from error
-        finally:
-            self.watch.end(limit)
-        self.watch.note_answer()
-        return answer
 
     async def open(self, path: bytes, flags: OpenFlags) -> Handle:
         """Open a file; a new one may be read by its owner only."""
@@ -206,6 +211,7 @@ class Connection:
                     f"{self.host}: the server's SFTP does not answer as it should ({error}); "
                     "does a start-up file of the shell print something?"
                 ) from error
+        hasten(sftp)
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
         return Channel(sftp, self, chunk)
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, cast
 import asyncssh
 
 from async_backup.errors import RemoteError
+from async_backup.remote.ssh.batch import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from async_backup.remote.ssh.connection import Channel
 
 
@@ -20,8 +23,23 @@ class Handle:
         self.channel = channel
         self.path = path
 
-    async def write(self, offset: int, data: bytes) -> None:
-        await self.channel.request(about("writing to", self.path), lambda: self._file.write(data, offset), len(data))
+    async def write(self, offset: int, data: memoryview | bytes) -> None:
+        """One request, which has to be of no more bytes than the channel's chunk."""
+        doing = about("writing to", self.path)
+        await self.channel.request(doing, lambda: self._file.write(cast("bytes", data), offset), len(data))
+
+    async def write_all(self, offset: int, data: memoryview, take: Callable[[int], Awaitable[None]]) -> None:
+        """As many requests as it takes, as far as the window lets at the same time; `take` is waited for before each.
+
+        Nobody reads `data` any more when this returns or raises.
+        """
+        doing, step, window = about("writing to", self.path), self.channel.chunk, self.channel.window
+        async with self.channel.bounded(doing) as limit, Batch(window, self.channel.watch, limit) as batch:
+            for start in range(0, len(data), step):
+                part = data[start : start + step]
+                await take(len(part))
+                await window.acquire()
+                batch.start(self._file.write(cast("bytes", part), offset + start), len(part))
 
     async def read(self, offset: int, length: int) -> bytes:
         """Some of the `length` bytes from `offset` on: at least one, and none only at the end of the file."""

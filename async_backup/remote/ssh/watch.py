@@ -22,36 +22,42 @@ class Watch:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._sizes: dict[Timeout, int] = {}
+        self._under_way: dict[int, tuple[Timeout, int]] = {}
+        self._last = 0
         self._since = time.monotonic()
 
-    def begin(self, limit: Timeout, size: int) -> None:
-        """Note a request that carries `size` bytes; `cancel` makes its `limit` run out."""
-        if not self._sizes:
-            self._since = time.monotonic()
-        self._sizes[limit] = size
+    def begin(self, limit: Timeout, size: int) -> int:
+        """Note a request that carries `size` bytes, for which `end` wants the number that is returned.
 
-    def end(self, limit: Timeout) -> None:
+        `cancel` makes its `limit` run out, which several requests may share.
+        """
+        if not self._under_way:
+            self._since = time.monotonic()
+        self._last += 1
+        self._under_way[self._last] = limit, size
+        return self._last
+
+    def end(self, number: int) -> None:
         """The request has ended, in whatever way."""
-        self._sizes.pop(limit, None)
+        self._under_way.pop(number, None)
 
     def note_answer(self) -> None:
         self._since = time.monotonic()
 
     @property
     def requests(self) -> int:
-        return len(self._sizes)
+        return len(self._under_way)
 
     @property
     def bytes_under_way(self) -> int:
-        return sum(self._sizes.values())
+        return sum(size for _, size in self._under_way.values())
 
     def is_stalled(self, bytes_before: int) -> bool:
         """Whether an answer is overdue, with `bytes_before` bytes on the same line."""
         allowed = self._timeout + min(bytes_before / _SLOWEST_RATE, _MOST_PATIENCE * self._timeout)
-        return bool(self._sizes) and time.monotonic() - self._since > allowed
+        return bool(self._under_way) and time.monotonic() - self._since > allowed
 
     def cancel(self) -> None:
-        limits, self._sizes = list(self._sizes), {}
+        limits, self._under_way = {limit for limit, _ in self._under_way.values()}, {}
         for limit in limits:
             limit.reschedule(get_running_loop().time())
