@@ -20,7 +20,7 @@ from async_backup.model import Problems
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aiofiles.threadpool.binary import AsyncBufferedIOBase as Spool
     from anyio.abc import TaskGroup
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 INDEX_IN_MEMORY = 4 << 20
 """Bytes of an index that stay in memory; a longer one waits in a nameless local file."""
+
+
+SMALL = 256 << 10
+"""Bytes of an archive that waits for the server without a slot: it costs a round trip or two, and hardly memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,10 @@ class BodyWriter:
         self._problems = Problems()
         self._last_problem: Problem | None = None
 
-    async def write(self, *, hard_links: bool) -> Body:
+    async def write(self, *, hard_links: bool, packed: Callable[[], None] = lambda: None) -> Body:
         """Plan, pack and send everything, index and footer last, and finish the file.
 
+        `packed` is called when a small archive is ready and lies in no slot any more: it only waits for answers then.
         Raises SourceError, SourceMoved, SourceChanged, WorkerDied, PackingFailed, NoSpace, or RemoteError from the
         file.
         """
@@ -107,7 +112,7 @@ class BodyWriter:
             part = await plan.begin(self._entry.name, slot, hard_links=hard_links)
             self._note(part.problems)
             if part.whole is not None:
-                return await self._write_whole(slot, part.whole)
+                return await self._write_whole(slot, part.whole, packed)
             async with _open_spool() as spool:
                 await self._write_segments(plan, part, slot, spool)
             await self._file.finish()
@@ -120,11 +125,16 @@ class BodyWriter:
             for slot in self._slots:
                 slot.release()
 
-    async def _write_whole(self, slot: Slot, whole: WholeArchive) -> Body:
+    async def _write_whole(self, slot: Slot, whole: WholeArchive, packed: Callable[[], None]) -> Body:
         """An archive of one segment has come ready from the packing process, with its digest."""
         self._check(whole)
         self._listener(SegmentPacked(self._entry, whole.raw_length, whole.length))
-        await self._file.write_whole(slot.data(whole.length))
+        data: memoryview | bytes = slot.data(whole.length)
+        if whole.length <= SMALL:
+            data = bytes(data)
+            self._release(slot)
+            packed()
+        await self._file.write_whole(data)
         return Body(whole.length, whole.raw_length, whole.members, whole.digest, self._problems)
 
     async def _write_segments(self, plan: Plan, part: PlanPart, slot: Slot, spool: Spool) -> None:

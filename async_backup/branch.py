@@ -98,11 +98,10 @@ class Branch:
 
 
 class Fan:
-    """A `RemoteFile` that is several, each of a branch that has begun; an error only once none of them is left."""
+    """A `RemoteFile` that is several, each of a branch that begins; an error only once none of them is left."""
 
     def __init__(self, branches: Sequence[Branch]) -> None:
         self._branches = branches
-        self._check()
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
         """Store `data` at `offset` everywhere; nobody reads `data` any more when this returns or raises."""
@@ -120,6 +119,9 @@ class Fan:
         """Nothing: every branch sees to its own file."""
 
     async def _everywhere(self, work: Work, size: int) -> None:
+        for branch in self._branches:
+            await branch.begun.wait()
+        self._check()
         live = [branch for branch in self._branches if branch.error is None]
         under_way = [branch.start(work, size) for branch in live]
         try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, CapacityLimiter, create_memory_object_stream, current_time, to_thread
+from anyio import CancelScope, Semaphore, create_memory_object_stream, current_time, to_thread
 
 from async_backup.errors import NO_SERVER, BackupError, RemoteExists, SourceError, SourceMoved
 from async_backup.events import (
@@ -25,7 +25,7 @@ from async_backup.model import Entry, Failed, Interrupted, Outcome, Report
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 
     from anyio import Event
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -83,7 +83,7 @@ class Pipeline:
         self._lost = lost
         self._limits = limits
         self._listener = listener
-        self._uploads = CapacityLimiter(limits.workers)
+        self._places = Semaphore(limits.workers)
         self._open: dict[tuple[bytes, str], Entry] = {}
         self._outcomes: list[Outcome] = []
         self._source_errors: list[BackupError] = []
@@ -130,7 +130,7 @@ class Pipeline:
                     for _ in range(verifiers):
                         tasks.start_soon(self._verify, lane, uploaded.clone())
             with entries:
-                for _ in range(self._limits.workers):
+                for _ in range(self._limits.workers + self._limits.small_archives):
                     tasks.start_soon(self._work, entries.clone(), {lane: send.clone() for lane, send in done.items()})
 
     async def _produce(self, found: Iterator[Found], queue: MemoryObjectSendStream[Entry]) -> None:
@@ -203,11 +203,14 @@ class Pipeline:
     ) -> None:
         """Upload, as often as is allowed; what stands on a server is taken at once, before others are tried again."""
         hard_links = True
-        while lanes := self._worth_trying(entry, lanes):
-            self._listener(EntryStarted(entry, attempt))
-            async with self._uploads:
+        while lanes:
+            async with self._place() as leave:
+                lanes = self._worth_trying(entry, lanes)
+                if not lanes:
+                    return
+                self._listener(EntryStarted(entry, attempt))
                 transfers = [lane.transfer for lane in lanes]
-                results = await self._uploader.upload(entry, attempt, transfers, hard_links=hard_links)
+                results = await self._uploader.upload(entry, attempt, transfers, hard_links=hard_links, packed=leave)
             again = []
             async with task_group() as tasks:
                 for lane, result in zip(lanes, results, strict=True):
@@ -218,6 +221,14 @@ class Pipeline:
                         hard_links = hard_links and not isinstance(result, SourceMoved)
             lanes = again
             attempt += 1
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[Callable[[], None]]:
+        """One of the places for entries that are packed; it can be left before the block ends."""
+        await self._places.acquire()
+        with ExitStack() as place:
+            place.callback(self._places.release)
+            yield place.close
 
     def _worth_trying(self, entry: Entry, lanes: Sequence[Lane]) -> list[Lane]:
         """Those at which the entry may be begun; at the others it has failed."""

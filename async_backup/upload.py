@@ -14,7 +14,7 @@ from async_backup.tasks import task_group
 from async_backup.transfer import Uploaded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from async_backup.body import Body
     from async_backup.branch import Branch
@@ -36,16 +36,25 @@ class Uploader:
         self._changed = changed
 
     async def upload(
-        self, entry: Entry, attempt: int, transfers: Sequence[Transfer], *, hard_links: bool
+        self,
+        entry: Entry,
+        attempt: int,
+        transfers: Sequence[Transfer],
+        *,
+        hard_links: bool,
+        packed: Callable[[], None] = lambda: None,
     ) -> list[Uploaded | BackupError]:
-        """What became of it with each of `transfers`, in their order; nothing is left where it is an error."""
+        """What became of it with each of `transfers`, in their order; nothing is left where it is an error.
+
+        `packed` is called when all that is left is to wait for servers, if there is such a moment.
+        """
         files = [transfer.new_file(entry) for transfer in transfers]
         branches = [branch for _, branch in files]
         try:
             async with task_group() as tasks:
                 for branch in branches:
                     tasks.start_soon(branch.run)
-                body = await self._write(entry, branches, hard_links=hard_links)
+                body = await self._write(entry, branches, hard_links=hard_links, packed=packed)
         except BaseException:
             async with AsyncExitStack() as discarded:
                 for transfer, (temporary, branch) in zip(transfers, files, strict=True):
@@ -64,14 +73,14 @@ class Uploader:
         self._listener(EntryUploaded(uploaded.entry, body.size, body.digest, transfer.destination))
         return uploaded
 
-    async def _write(self, entry: Entry, branches: Sequence[Branch], *, hard_links: bool) -> Body | BackupError:
+    async def _write(
+        self, entry: Entry, branches: Sequence[Branch], *, hard_links: bool, packed: Callable[[], None]
+    ) -> Body | BackupError:
         """What was written to the branches that are left, or why none is."""
-        for branch in branches:
-            await branch.begun.wait()
+        file = Fan(branches)
+        writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm, changed=self._changed)
         try:
-            file = Fan(branches)
-            writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm, changed=self._changed)
-            body = await writer.write(hard_links=hard_links)
+            body = await writer.write(hard_links=hard_links, packed=packed)
         except BackupError as error:
             for branch in branches:
                 branch.fail(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from async_backup.config import Limits
     from async_backup.errors import BackupError
     from async_backup.model import Report
     from async_backup.remote.base import StoredDigest
@@ -37,19 +39,26 @@ A, B = "nas:/a", "site:/b"
 class Run:
     """A run into stores in memory, by the names of their destinations."""
 
-    def __init__(self, source: Path, stores: Mapping[str, MemoryStore], lost: Mapping[str, BackupError] | None = None):
+    def __init__(
+        self,
+        source: Path,
+        stores: Mapping[str, MemoryStore],
+        lost: Mapping[str, BackupError] | None = None,
+        limits: Limits = LIMITS,
+    ):
         self.contents = make_source(source)
         self.source = source
         self.stores = stores
         self.events: list[object] = []
         self.lost = lost or {}
+        self.limits = limits
 
     async def report(self, stop: Event | None = None) -> Report:
         workers = InProcessWorkers()
         transfers = [new_transfer(store, self.events.append, destination=name) for name, store in self.stores.items()]
         try:
             pipeline = Pipeline(
-                new_uploader(workers, self.events.append), transfers, LIMITS, self.events.append, lost=self.lost
+                new_uploader(workers, self.events.append), transfers, self.limits, self.events.append, lost=self.lost
             )
             found = scan_all([Source(self.source, b"")], STAMP, Selection())
             report = await pipeline.run(found, stop or Event(), verifiers=2, on_stop=workers.abort)
@@ -118,11 +127,15 @@ async def test_only_the_destination_that_failed_is_tried_again(tmp_path: Path, r
 
 async def test_one_that_cannot_be_reached_any_more_is_left_alone_for_a_while(tmp_path: Path) -> None:
     gone = MemoryStore(faults={"create": [Unreachable("gone")] * 100})
-    run = Run(tmp_path, {A: MemoryStore(), B: gone})
+    limits = replace(LIMITS, workers=1, connections=1, channels=1)
+    run = Run(tmp_path, {A: MemoryStore(), B: gone}, limits=limits)
+    for number in range(30):
+        (tmp_path / f"more-{number}").write_bytes(b"more")
+        run.contents[f"more-{number}"] = {f"more-{number}": b"more"}
     report = await run.report()
     assert at(report, B) == [Failed] * len(run.contents)
     assert run.happened(DestinationLost)
-    assert gone.requests.count("create") <= LIMITS.workers < len(run.contents)
+    assert gone.requests.count("create") <= limits.workers + limits.small_archives < len(run.contents)
     run.check_whole(A)
 
 

@@ -74,7 +74,7 @@ async def test_what_was_learnt_is_in_the_report(sshd: Sshd) -> None:
     learnt = (await examined(on_sshd(sshd, sshd.directory / "d2"), login(sshd))).learnt
     assert "OpenSSH" in learnt.server
     assert (learnt.verification, learnt.digest_command) == ("md5sum", "md5sum")
-    assert (learnt.connections, learnt.channels, learnt.workers) == (2, 2, 8)
+    assert (learnt.connections, learnt.channels) == (2, 2)
     assert learnt.clock_difference == 0
     assert all(value and value > 0 for value in (learnt.free, learnt.round_trip, learnt.upload, learnt.download))
 
@@ -336,4 +336,3 @@ async def test_a_far_server_is_told_by_its_round_trip(sshd: Sshd) -> None:
     assert report.learnt.round_trip >= 0.12
     assert states(report)[Step.ROUND_TRIP] is State.WARNING
     assert "--connections" in found(report, Step.ROUND_TRIP).advice
-    assert report.learnt.workers == 32

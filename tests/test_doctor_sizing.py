@@ -1,4 +1,4 @@
-"""How many channels and workers are suggested for a round trip."""
+"""How many channels are suggested for a round trip."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backup.config import Limits
-from async_backup.doctor.sizing import TARGET, most_rate, suggest, workers_for
+from async_backup.doctor.sizing import TARGET, most_rate, suggest
 
 
 @pytest.mark.parametrize(
     ("round_trip", "sizing"),
     [
-        (0.0002, (4, 2, 8)),
-        (0.02, (4, 2, 16)),
-        (0.1, (4, 2, 24)),
-        (0.2, (4, 3, 32)),
-        (0.5, (8, 4, 32)),
+        (0.0002, (4, 2)),
+        (0.02, (4, 2)),
+        (0.1, (4, 2)),
+        (0.2, (4, 3)),
+        (0.5, (8, 4)),
     ],
 )
-def test_what_is_suggested_beside_the_defaults(round_trip: float, sizing: tuple[int, int, int]) -> None:
+def test_what_is_suggested_beside_the_defaults(round_trip: float, sizing: tuple[int, int]) -> None:
     assert suggest(round_trip, 4, 2) == sizing
 
 
@@ -29,13 +29,8 @@ def test_what_is_suggested_fills_the_line_or_is_the_most_that_is_sensible(
     round_trip: float, connections: int, channels: int
 ) -> None:
     sizing = suggest(round_trip, connections, channels)
-    Limits(connections=sizing.connections, channels=sizing.channels, workers=sizing.workers)
+    Limits(connections=sizing.connections, channels=sizing.channels)
     assert sizing.connections >= connections
     assert sizing.channels >= channels
     fills = most_rate(round_trip, sizing.connections * sizing.channels) >= TARGET
     assert fills or (sizing.connections, sizing.channels) == (16, 4)
-
-
-@given(st.floats(0, 10), st.floats(0, 10))
-def test_a_farther_server_never_gets_fewer_workers(one: float, other: float) -> None:
-    assert workers_for(min(one, other)) <= workers_for(max(one, other))

@@ -13,6 +13,7 @@ from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forev
 
 from async_backup import transfer
 from async_backup.archive.selection import Selection
+from async_backup.body import SMALL
 from async_backup.errors import (
     ConnectionDropped,
     DigestMismatch,
@@ -23,7 +24,7 @@ from async_backup.errors import (
     SourceError,
     WorkerDied,
 )
-from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, SourceEmpty, Stopping
+from async_backup.events import AttemptFailed, EntryEnded, EntryFound, EntrySkipped, EntryStarted, SourceEmpty, Stopping
 from async_backup.model import Committed, Entry, Failed, Interrupted
 from async_backup.pipeline import Pipeline
 from async_backup.remote.base import StoredDigest
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from async_backup.remote.memory import Fault
+    from async_backup.remote.memory import Fault, MemoryFile
     from async_backup.slots import Slot
     from async_backup.worker_process import PackedSlot
 
@@ -88,6 +89,54 @@ async def test_one_worker_one_slot_too_few_and_a_short_queue_are_enough(tmp_path
     workers.slots.close()
     check_world(names(store), outcome, contents)
     assert workers.free_slots == 1
+
+
+class Gated(MemoryStore):
+    """Answers no write of a whole archive before so many have been begun; counts the files that are written to."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__()
+        self.wanted = wanted
+        self.begun = 0
+        self.most_begun = 0
+        self._enough = Event()
+
+    async def create(self, path: bytes) -> MemoryFile:
+        file = await super().create(path)
+        if not path.endswith(b".md5.part") and b".md5." not in path:
+            self.begun += 1
+            self.most_begun = max(self.most_begun, self.begun)
+            if self.begun >= self.wanted:
+                self._enough.set()
+            await self._enough.wait()
+        return file
+
+    async def rename(self, source: bytes, target: bytes) -> None:
+        await super().rename(source, target)
+        self.begun -= not target.endswith(b".md5")
+
+
+async def test_small_archives_wait_for_the_server_beside_those_that_are_packed(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"entry-{number}").write_bytes(b"%d" % number)
+    limits = replace(LIMITS, workers=1, connections=1, channels=1)
+    store = Gated(wanted=limits.workers + limits.small_archives)
+    workers = InProcessWorkers(slots=1)
+    with fail_after(20):
+        outcome = await run_pipeline(store, tmp_path, limits=limits, workers=workers)
+    assert len(outcome.report.committed) == 20
+    assert workers.free_slots == 1
+    workers.slots.close()
+
+
+async def test_larger_ones_keep_their_places(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"entry-{number}").write_bytes(os.urandom(SMALL + 1))
+    store = Gated(wanted=1)
+    outcome = await run_pipeline(store, tmp_path, limits=replace(LIMITS, workers=2))
+    assert len(outcome.report.committed) == 6
+    assert 1 <= store.most_begun <= 2 + LIMITS.workers
+    assert len(outcome.happened(EntryStarted)) == 6
 
 
 async def test_a_bad_entry_does_not_stop_the_others(tmp_path: Path) -> None:

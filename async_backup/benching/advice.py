@@ -138,10 +138,10 @@ def _of_small_files(evidence: Evidence) -> Iterator[Ceiling]:
     """Small entries cost answers of the server, however little is in them."""
     if not evidence.are_entries_small:
         return
-    alone, workers = evidence.seconds_of_a_worker, evidence.limits.workers
+    alone, waiting = evidence.seconds_of_a_worker, evidence.limits.small_archives
     if alone and evidence.waits_for_answers:
-        speed = workers / alone * evidence.entry_size
-        words = f"{workers} workers wait {1000 * alone:.0f} ms for answers with each small entry, so {told(speed)}"
+        speed = waiting / alone * evidence.entry_size
+        words = f"{waiting} small archives at once wait {1000 * alone:.0f} ms each for answers, so {told(speed)}"
         yield Ceiling(Bottleneck.ROUND_TRIPS, speed, words)
     if evidence.entries_a_second:
         speed = evidence.entries_a_second * evidence.entry_size

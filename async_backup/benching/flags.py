@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _NEARLY = 0.93
 """A share of the best rate that is as good: the rest is noise, and costs memory and logins."""
 
-_USUAL_WORKERS, _MOST_WORKERS = 8, 64
+_USUAL_WORKERS = 8
+_WORKERS_WHY = "workers: a few large entries keep everything busy, and small ones wait for their answers beside them"
 _SPARE = 1.25
 _WORTH_A_LEVEL = 1.15
 _MIB = 1 << 20
@@ -57,9 +58,9 @@ def _size(count: int) -> str:
 def recommended(evidence: Evidence) -> tuple[Flags, Iterator[str]]:
     """The flags, and a sentence for each decision."""
     connections, channels, lanes_why = _lanes(evidence)
-    workers, processes = _workers(evidence), _processes(evidence)
-    flags = Flags(workers.value, processes.value, connections, channels)
-    return flags, filter(None, (lanes_why, workers.why, processes.why, _level(evidence)))
+    processes = _processes(evidence)
+    flags = Flags(_USUAL_WORKERS, processes.value, connections, channels)
+    return flags, filter(None, (lanes_why, _WORKERS_WHY, processes.why, _level(evidence)))
 
 
 def _wanted(evidence: Evidence) -> float:
@@ -105,23 +106,6 @@ def _more(evidence: Evidence, chosen: Upload) -> str:
 
 def _streams(upload: Upload) -> tuple[int, int]:
     return upload.connections * upload.channels, upload.connections
-
-
-def _workers(evidence: Evidence) -> _Choice:
-    """As many entries under way as arrive while one is stored (Little's law)."""
-    alone = evidence.seconds_of_a_worker
-    if not evidence.are_entries_small:
-        return _Choice(_USUAL_WORKERS, "workers: entries are large, so a few under way keep everything busy")
-    if alone is None or evidence.packing is None:
-        return _Choice(evidence.limits.workers, "")
-    supply = min(rate(evidence.packing.size, evidence.packing.seconds), evidence.best_upload / evidence.ratio or 1e12)
-    number = ceil(supply / evidence.entry_size * alone)
-    value = max(_USUAL_WORKERS, min(_MOST_WORKERS, number))
-    return _Choice(
-        value,
-        f"workers: entries are small and each takes {1000 * alone:.0f} ms of answers of the server, so {value} "
-        "wait side by side",
-    )
 
 
 def _processes(evidence: Evidence) -> _Choice:

@@ -171,7 +171,7 @@ class Parts:
             self._tell(await measure_digest(store, path, size, at_once=at_once, seconds=seconds / 3))
 
     async def _measure_small_files(self, store: SftpStore, seconds: float) -> None:
-        for at_once in (1, min(_MOST_SMALL_AT_ONCE, 4 * self._settings.limits.workers)):
+        for at_once in (1, min(_MOST_SMALL_AT_ONCE, self._settings.limits.small_archives)):
             found = await measure_small_files(store, self._site, at_once=at_once, seconds=seconds / 2)
             if isinstance(found, SmallFiles):
                 self._small_files = found.files / found.seconds

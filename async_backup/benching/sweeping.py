@@ -71,7 +71,7 @@ class Sweeping:
         """Bytes a second of small entries that wait for their answers."""
         if self._settings.sample is not Sample.MANY_SMALL or self._settings.source is not None:
             return _MOST_RATE
-        return self._settings.limits.workers * SMALL_ENTRY / (_ANSWERS * self._round_trip + _SERVER_TIME)
+        return self._settings.limits.small_archives * SMALL_ENTRY / (_ANSWERS * self._round_trip + _SERVER_TIME)
 
     async def _look_at_line(self, seconds: float) -> float:
         """Bytes a second through the channels that are set."""

@@ -129,7 +129,6 @@ def _write(file: Path, name: str, to: str, settings: DoctorSettings, report: Doc
         "ssh-config": ssh.ssh_config.absolute() if ssh.ssh_config else None,
         "connections": learnt.connections,
         "channels": learnt.channels,
-        "workers": learnt.workers,
         "hash": settings.hash if settings.hash != "md5" else None,
         "verify": (Verify.READBACK if learnt.verification == READBACK else Verify.AUTO)
         if learnt.verification

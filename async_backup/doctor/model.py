@@ -108,8 +108,6 @@ class Learnt:
     connections: int | None = None
     channels: int | None = None
     """SFTP channels that the server accepts on each connection, beside a shell."""
-    workers: int | None = None
-    """Entries under way at once that suit the round trip."""
     clock_difference: float | None = None
     """The server's clock minus ours."""
     upload: float | None = None

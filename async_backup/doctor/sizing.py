@@ -1,4 +1,4 @@
-"""How many channels and workers suit a line: its round trip decides."""
+"""How many channels suit a line: its round trip decides."""
 
 from __future__ import annotations
 
@@ -15,18 +15,12 @@ _MOST_CONNECTIONS = 16
 _MOST_CHANNELS = 4
 """Of each connection: OpenSSH takes 10 sessions, and a shell is one."""
 
-_WORKERS = ((0.010, 8), (0.050, 16), (0.100, 24))
-"""Up to which round trip, in seconds, how many; an entry costs a few round trips however small it is."""
-
-_MOST_WORKERS = 32
-
 
 class Sizing(NamedTuple):
     """What to run with."""
 
     connections: int
     channels: int
-    workers: int
 
 
 def most_rate(round_trip: float, channels: int) -> float:
@@ -39,9 +33,4 @@ def suggest(round_trip: float, connections: int, channels: int) -> Sizing:
     needed = ceil(TARGET * round_trip / _WINDOW)
     each = max(channels, min(_MOST_CHANNELS, ceil(needed / connections)))
     enough = min(_MOST_CONNECTIONS, ceil(needed / each))
-    return Sizing(max(connections, enough), each, workers_for(round_trip))
-
-
-def workers_for(round_trip: float) -> int:
-    """Entries under way at once, so that many small ones do not wait for the line."""
-    return next((workers for limit, workers in _WORKERS if round_trip <= limit), _MOST_WORKERS)
+    return Sizing(max(connections, enough), each)

@@ -12,7 +12,7 @@ from anyio import Lock, move_on_after, sleep, to_thread
 
 from async_backup.doctor.findings import failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
-from async_backup.doctor.sizing import TARGET, most_rate, suggest, workers_for
+from async_backup.doctor.sizing import TARGET, most_rate, suggest
 from async_backup.errors import BackupError, RemoteError
 from async_backup.remote import steps
 from async_backup.remote.pool import open_pool
@@ -58,8 +58,7 @@ async def measure_round_trip(patient: Patient) -> Finding:
         took.append(time.monotonic() - began)
     trip = median(took[1:])
     limits = patient.settings.limits
-    workers = max(limits.workers, workers_for(trip))
-    patient.learn(round_trip=trip, workers=workers)
+    patient.learn(round_trip=trip)
     channels = limits.connections * limits.channels
     found = f"{seconds(trip)} (median of {_REQUESTS}, from {seconds(min(took[1:]))} to {seconds(max(took[1:]))})"
     if trip < _FAR:
@@ -67,10 +66,9 @@ async def measure_round_trip(patient: Patient) -> Finding:
     each, together = most_rate(trip, 1), most_rate(trip, channels)
     meaning = f"A channel carries at most {size(each)}/s, {channels} channels {size(together)}/s."
     if together >= TARGET:
-        many = f"For many small entries use --workers {workers}." if workers > limits.workers else ""
-        return ok(Step.ROUND_TRIP, found, meaning, many)
+        return ok(Step.ROUND_TRIP, found, meaning)
     better = suggest(trip, limits.connections, limits.channels)
-    options = f"--connections {better.connections} --channels {better.channels} --workers {better.workers}"
+    options = f"--connections {better.connections} --channels {better.channels}"
     return warning(Step.ROUND_TRIP, found, meaning, f"If the line is faster than that, use {options}.")
 
 

@@ -80,6 +80,10 @@ class Handles:
                 return handle
         raise ConnectionDropped(f"{refusal} (to go on after a lost connection)") from refusal
 
+    def forget(self, handle: Handle) -> None:
+        """The handle has been closed."""
+        del self._handles[handle.channel]
+
     async def close(self) -> None:
         """Close all handles. What was on its way before has been done or dropped when it returns."""
         handles = [handle for channel, handle in self._handles.items() if channel.is_usable]

@@ -9,7 +9,6 @@ from async_backup.errors import RemoteError
 from async_backup.remote.handles import Handles
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
-from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
     from async_backup.remote.pool import Pool
@@ -56,16 +55,13 @@ class StripedFile:
             await retried(partial(self._write_at_once, data), self._retries)
 
     async def _write_at_once(self, data: memoryview | bytes) -> None:
-        """Send all requests one behind the other: a server handles those of one file in their order."""
         handle = await self._handles.any()
         try:
             with handle.channel.loaded(len(data)):
-                async with handle.channel.window, task_group() as tasks:
-                    tasks.start_soon(handle.write, 0, data)
-                    tasks.start_soon(handle.sync)
-                    tasks.start_soon(self._handles.close)
+                await handle.write_whole(data)
         except RemoteError as error:
             raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error
+        self._handles.forget(handle)
 
     async def abandon(self) -> None:
         """See `RemoteFile.abandon`. What was on its way before has been written or dropped when it returns."""

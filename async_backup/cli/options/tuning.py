@@ -12,7 +12,10 @@ _TUNING = "Tuning"
 DEFAULTS = Limits()
 DEFAULT_SEGMENT_SIZE = f"{DEFAULTS.segment_size >> 20}MiB"
 
-Workers = Annotated[int, typer.Option(help="Entries under way at once.", rich_help_panel=_TUNING)]
+Workers = Annotated[
+    int,
+    typer.Option(help="Entries packed at once; small ones wait for the server beside them.", rich_help_panel=_TUNING),
+]
 Processes = Annotated[
     int, typer.Option(help="Packing processes.", rich_help_panel=_TUNING, show_default="number of CPUs")
 ]

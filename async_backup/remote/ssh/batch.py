@@ -16,10 +16,8 @@ from async_backup.remote.ssh.translate import REQUEST_ERRORS
 
 if TYPE_CHECKING:
     from asyncio import Future, Timeout
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
-
-    from anyio import Semaphore
 
     from async_backup.remote.ssh.watch import Watch
 
@@ -27,9 +25,8 @@ if TYPE_CHECKING:
 class Batch:
     """A block that starts requests and ends when all are answered, or with the error of the first that failed."""
 
-    def __init__(self, window: Semaphore, watch: Watch, limit: Timeout) -> None:
-        """A place in the `window` is given back for each answer; the `watch` is told of all, with their one `limit`."""
-        self._window = window
+    def __init__(self, watch: Watch, limit: Timeout) -> None:
+        """The `watch` is told of all requests, with their one `limit`."""
         self._watch = watch
         self._limit = limit
         self._under_way: set[Future[Any]] = set()
@@ -38,21 +35,21 @@ class Batch:
     async def __aenter__(self) -> Self:
         return self
 
-    def start(self, request: Coroutine[Any, Any, Any], size: int) -> None:
-        """Begin a request that carries `size` bytes, for which a place in the window has been taken.
+    def start(self, request: Coroutine[Any, Any, Any], size: int = 0, ended: Callable[[], None] = lambda: None) -> None:
+        """Begin a request that carries `size` bytes, behind those that were begun before; `ended` is always called.
 
         Raises what an earlier one has raised.
         """
         number = self._watch.begin(self._limit, size)
         future = ensure_future(request)
         self._under_way.add(future)
-        future.add_done_callback(partial(self._end, number))
+        future.add_done_callback(partial(self._end, number, ended))
         if self._error:
             raise self._error
 
-    def _end(self, number: int, request: Future[Any]) -> None:
+    def _end(self, number: int, ended: Callable[[], None], request: Future[Any]) -> None:
         self._under_way.discard(request)
-        self._window.release()
+        ended()
         self._watch.end(number)
         error = None if request.cancelled() else request.exception()
         if not request.cancelled() and (error is None or isinstance(error, REQUEST_ERRORS)):

@@ -119,7 +119,7 @@ class Channel:
         attributes = asyncssh.SFTPAttrs(permissions=0o600) if flags is OpenFlags.CREATE else asyncssh.SFTPAttrs()
         try:
             file = await settled(
-                lambda: self.request(
+                self.request(
                     about("opening", path),
                     lambda: self._sftp.open(path, int(flags), attributes, encoding=None, block_size=0),
                 )

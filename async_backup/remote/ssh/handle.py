@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import asyncssh
@@ -34,12 +35,27 @@ class Handle:
         Nobody reads `data` any more when this returns or raises.
         """
         doing, step, window = about("writing to", self.path), self.channel.chunk, self.channel.window
-        async with self.channel.bounded(doing) as limit, Batch(window, self.channel.watch, limit) as batch:
+        async with self.channel.bounded(doing) as limit, Batch(self.channel.watch, limit) as batch:
             for start in range(0, len(data), step):
                 part = data[start : start + step]
                 await take(len(part))
                 await window.acquire()
-                batch.start(self._file.write(cast("bytes", part), offset + start), len(part))
+                batch.start(self._file.write(cast("bytes", part), offset + start), len(part), window.release)
+
+    async def write_whole(self, data: memoryview | bytes) -> None:
+        """Write all that the file is to hold, flush and close it, in the time of one answer.
+
+        The requests leave one behind the other: a server handles those of one file in their order.
+        """
+        doing, window = about("writing to", self.path), self.channel.window
+        async with window, self.channel.bounded(doing) as limit, Batch(self.channel.watch, limit) as batch:
+            batch.start(self._file.write(cast("bytes", data), 0), len(data))
+            batch.start(self._flush())
+            batch.start(self._file.close())
+
+    async def _flush(self) -> None:
+        with suppress(asyncssh.SFTPOpUnsupported):
+            await self._file.fsync()
 
     async def read(self, offset: int, length: int) -> bytes:
         """Some of the `length` bytes from `offset` on: at least one, and none only at the end of the file."""
@@ -51,11 +67,7 @@ class Handle:
 
     async def sync(self) -> None:
         """Flush the file to the disk; a server without that request does nothing."""
-        try:
-            await self.channel.request(about("flushing", self.path), self._file.fsync)
-        except RemoteError as error:
-            if not isinstance(error.__cause__, asyncssh.SFTPOpUnsupported):
-                raise
+        await self.channel.request(about("flushing", self.path), self._flush)
 
     async def close(self) -> None:
         await self.channel.request(about("closing", self.path), self._file.close)
