@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from async_backup.benching.results import Measurement, WholeJob
 from async_backup.config import HASHES, Limits, SshSettings, Verify
@@ -158,6 +158,7 @@ BenchListener = Callable[[BenchEvent], None]
 class BenchReport:
     """What a benchmark has found, in the order in which it was measured."""
 
+    told_before: ClassVar = ("measurements",)
     measurements: tuple[Measurement, ...] = ()
     advice: Advice | None = None
     """None where there was not enough to tell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from async_backup.config import HASHES, Limits, SshSettings
 from async_backup.errors import ExitCode, SettingsError
@@ -118,6 +118,7 @@ class Learnt:
 class DoctorReport:
     """All findings, what was learnt, and what could not be removed from the server again."""
 
+    told_before: ClassVar = ("findings",)
     findings: tuple[Finding, ...] = ()
     learnt: Learnt = field(default_factory=Learnt)
     leftovers: tuple[bytes, ...] = ()

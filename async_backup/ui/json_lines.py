@@ -10,13 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from async_backup.benching.model import BenchEnded
-from async_backup.doctor.model import DoctorEnded
 from async_backup.errors import BackupError, DigestMismatch
 from async_backup.events import EntryEnded, RunEnded
-from async_backup.pruning.model import PruneEnded
-from async_backup.restoring.model import RestoreEnded
-from async_backup.verifying.model import VerifyEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,18 +52,20 @@ def _content(event: object) -> dict[str, Any]:
     match event:
         case RunEnded(report):
             return _totals(report)
-        case RestoreEnded(report) | PruneEnded(report) | VerifyEnded(report):
-            return {"exit_code": int(report.exit_code), **_fields(report)}
-        case DoctorEnded(report):
-            told = {name: value for name, value in _fields(report).items() if name != "findings"}
-            return {"exit_code": int(report.exit_code), **told}
-        case BenchEnded(report):
-            told = {name: value for name, value in _fields(report).items() if name != "measurements"}
-            return {"exit_code": int(report.exit_code), **told}
         case EntryEnded(outcome):
             return {"outcome": _snake(outcome), **_fields(outcome)}
         case _:
-            return _fields(event)
+            ending = getattr(event, "report", None)
+            return _fields(event) if ending is None else _ending(ending)
+
+
+def _ending(report: Any) -> dict[str, Any]:
+    """What a report adds to the events before it, which it names as `told_before` if it holds them too."""
+    told_before = getattr(report, "told_before", ())
+    return {
+        "exit_code": int(report.exit_code),
+        **{name: value for name, value in _fields(report).items() if name not in told_before},
+    }
 
 
 def _totals(report: Report) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from asyncssh.constants import MSG_CHANNEL_DATA
-from asyncssh.packet import Byte, String, UInt32
+from asyncssh.packet import Byte, String, UInt32, UInt64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,10 +53,16 @@ class FastWrites:
         self._channel = channel
         self._connection = channel._conn
         self._send_request = handler.send_packet
+        handler.write = self._write
         self._flush_nothing = channel._flush_send_buf
         self._head = Byte(MSG_CHANNEL_DATA) + UInt32(channel._send_chan)
         handler.send_packet = self._send
         channel._flush_send_buf = self._flush
+
+    async def _write(self, handle: bytes, offset: int, data: bytes) -> object:
+        """In the place of `SFTPClientHandler.write`: the data are not joined to their length."""
+        head = String(handle) + UInt64(offset) + UInt32(len(data))
+        return await self._handler._make_request(_FXP_WRITE, head, data)
 
     def _send(self, kind: int, number: int | None, *fields: bytes) -> None:
         """In the place of `SFTPHandler.send_packet`: the data, which come last, are not joined to what is before."""
@@ -68,6 +74,13 @@ class FastWrites:
         self._channel._send_buf += [(UInt32(size) + before, None), (fields[-1], None)]
         self._channel._send_buf_len += len(UInt32(size)) + size
         self._flush()
+        self._keep_rest()
+
+    def _keep_rest(self) -> None:
+        """What has to wait for the window stays in a copy: nobody else's memory is looked at later."""
+        queue = self._channel._send_buf
+        if queue and isinstance(queue[-1][0], memoryview):
+            queue[-1] = bytes(queue[-1][0]), queue[-1][1]
 
     def _flush(self) -> None:
         """In the place of `SSHChannel._flush_send_buf`, which sees to the rest where nothing more can be sent."""
