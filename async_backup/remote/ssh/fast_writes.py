@@ -1,4 +1,4 @@
-"""SFTP's data on their way out, copied 5 times instead of 15.
+"""SFTP's data on their way out, copied 4 times instead of 15.
 
 asyncssh hands a request down through layers that each put their header before it: 15 copies of every byte, 2 packets
 and 2 system calls for each 32 KiB. Here the parts of a request wait as they are, and each packet is joined once and
