@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from async_backup.cli.marked import with_part
 from async_backup.cli.profile_keys import keys_of
 
 if TYPE_CHECKING:
@@ -41,11 +42,7 @@ def markdown(keys: Iterable[Key]) -> str:
 
 def with_reference(document: str, reference: str) -> str:
     """The document with what is between the two markers replaced; raises ValueError where they are not in it."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the markers of the reference are not in the document")
-    return f"{before}{BEGIN}\n\n{reference}\n\n{END}{after}"
+    return with_part(document, BEGIN, END, reference, what="reference")
 
 
 def _row(key: Key) -> str:

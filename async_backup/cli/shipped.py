@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from async_backup.cli.manual import NAME, commands_of, manual
+from async_backup.cli.marked import with_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,11 +74,7 @@ def _gist(text: str) -> str:
 
 def with_commands(document: str, listing: str) -> str:
     """The document with what is between the two markers replaced; raises ValueError where they are not in it."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the markers of the commands are not in the document")
-    return f"{before}{BEGIN}\n\n{listing}\n\n{END}{after}"
+    return with_part(document, BEGIN, END, listing, what="commands")
 
 
 def main(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from async_backup.remote.pool import Pool
     from async_backup.remote.rate import RateLimit
     from async_backup.remote.ssh.handle import Handle
@@ -29,11 +32,8 @@ class StripedFile:
         await retried(partial(self._write_once, offset, memoryview(data)), self._retries)
 
     async def _write_once(self, offset: int, data: memoryview) -> None:
-        async with self._handles.lent(len(data)) as handle:
-            try:
-                await handle.write_all(offset, data, self._rate.take)
-            except RemoteError as error:
-                raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error
+        async with self._handles.lent(len(data)) as handle, _explained(handle):
+            await handle.write_all(offset, data, self._rate.take)
 
     async def finish(self) -> None:
         """See `RemoteFile.finish`."""
@@ -56,13 +56,20 @@ class StripedFile:
 
     async def _write_at_once(self, data: memoryview | bytes) -> None:
         handle = await self._handles.any()
-        try:
+        async with _explained(handle):
             with handle.channel.loaded(len(data)):
                 await handle.write_whole(data)
-        except RemoteError as error:
-            raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error
         self._handles.forget(handle)
 
     async def abandon(self) -> None:
         """See `RemoteFile.abandon`. What was on its way before has been written or dropped when it returns."""
         await self._handles.abandon()
+
+
+@asynccontextmanager
+async def _explained(handle: Handle) -> AsyncIterator[None]:
+    """Writing to a file, with the better error that a second look at its directory may give."""
+    try:
+        yield
+    except RemoteError as error:
+        raise await handle.channel.explain(error, handle.path.rpartition(b"/")[0] or b".") from error

@@ -69,10 +69,11 @@ class FastWrites:
         if kind != _FXP_WRITE or not self._handler._writer or self._channel._send_state != "open":
             self._send_request(kind, number, *fields)
             return
-        before = Byte(kind) + b"".join(fields[:-1])
-        size = len(before) + len(fields[-1])
-        self._channel._send_buf += [(UInt32(size) + before, None), (fields[-1], None)]
-        self._channel._send_buf_len += len(UInt32(size)) + size
+        *before, data = fields
+        head = Byte(kind) + b"".join(before)
+        head = UInt32(len(head) + len(data)) + head
+        self._channel._send_buf += [(head, None), (data, None)]
+        self._channel._send_buf_len += len(head) + len(data)
         self._flush()
         self._keep_rest()
 
