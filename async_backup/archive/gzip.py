@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from isal import igzip_lib
 from zlib_ng import zlib_ng
+
+from async_backup.archive.deflate import GZIP, deflate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,20 +31,15 @@ _GLANCE, _LEAST_VALUES = 128, 80
 _STEP = 20_249
 """How far samples move on within their stride: the golden section of 32 KiB, as a prime number."""
 
-_ISAL_LEVELS = 3
-_GZIP_WINDOW = 31
-"""zlib's name for a window of 32 KiB inside a gzip header and trailer."""
-
 
 def compress_member(data: bytes, level: int) -> bytes:
     """One gzip member of `data`, without name or time: the same data and level give the same bytes.
 
-    Levels 0 to 3 are igzip's, 4 to 9 zlib-ng's. Data that does not shrink is stored, at every level, and mostly
-    without trying to squeeze it: see `seems_dense`.
+    Data that does not shrink is stored, at every level, and mostly without trying to squeeze it: see `seems_dense`.
     """
     if seems_dense(data, level):
         return _store(data)
-    member = _compress(data, level)
+    member = deflate(data, level, GZIP)
     return member if len(member) < len(data) else min(member, _store(data), key=len)
 
 
@@ -78,20 +74,12 @@ def _stands_out(sample: bytes, level: int) -> bool:
 
 def _shrinks(sample: bytes, level: int, part: int) -> bool:
     """Whether by more than one `part` of it."""
-    return len(_compress(sample, level)) < len(sample) - len(sample) // part
+    return len(deflate(sample, level, GZIP)) < len(sample) - len(sample) // part
 
 
 def _store(data: bytes) -> bytes:
     """`data` in stored blocks: 5 bytes for each 65,535 or fewer, about 340 for 4 MiB."""
-    return bytes(zlib_ng.compress(data, level=0, wbits=_GZIP_WINDOW))
-
-
-def _compress(data: bytes, level: int) -> bytes:
-    if level <= _ISAL_LEVELS:
-        return igzip_lib.compress(
-            data, level=level, flag=igzip_lib.COMP_GZIP, mem_level=igzip_lib.MEM_LEVEL_EXTRA_LARGE
-        )
-    return bytes(zlib_ng.compress(data, level=level, wbits=_GZIP_WINDOW))
+    return bytes(zlib_ng.compress(data, level=0, wbits=GZIP))
 
 
 def extra_member(tag: bytes, payload: bytes) -> bytes:

@@ -14,8 +14,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isal import isal_zlib
-
+from async_backup.archive.deflate import ZLIB, deflate
 from async_backup.archive.gzip import EXTRA_LIMIT, EXTRA_OVERHEAD, extra_member, read_extra_member
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def piece_record(path: bytes, meta: Meta, offset: int, length: int, flags: int =
 
 def pack_records(records: list[bytes]) -> bytes:
     """The records of one segment as the index holds them."""
-    return isal_zlib.compress(b"".join(records), 1) if records else b""
+    return deflate(b"".join(records), 1, ZLIB) if records else b""
 
 
 def _unpack_records(packed: bytes, most: int) -> Iterator[Member]:
