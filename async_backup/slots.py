@@ -23,12 +23,8 @@ class Slot:
         self._view = view
 
     def data(self, length: int) -> memoryview:
-        """The first `length` bytes, valid until the release."""
+        """The first `length` bytes, valid until the release; to be written only where slots are filled here."""
         return self._view[:length]
-
-    def fill(self, data: bytes) -> None:
-        """Put `data` at the start; only where slots are filled here."""
-        self._view[: len(data)] = data
 
     def release(self) -> None:
         self._slots.give_back(self)

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backup.errors import ConnectionDropped
-from async_backup.remote.ssh import fast_writes
+from async_backup.remote.ssh import shortcuts
 from async_backup.remote.ssh.connection import CHUNK, OpenFlags
-from async_backup.remote.ssh.fast_writes import hasten
+from async_backup.remote.ssh.shortcuts import Shortcuts
 from tests.embedded import embedded_server
 from tests.file_faults import Hang
 from tests.stores import dialled
@@ -76,9 +76,9 @@ async def line(root: Path, *, server: dict[str, Any] | None = None, **client: An
 
             connection.send_packet = noted  # type: ignore[assignment]
             sftp = await connection.start_sftp_client(path_encoding=None)
-            is_fast = hasten(sftp)
+            Shortcuts(connection).take(sftp)
             sent.clear()
-            yield Line(connection, sftp, is_fast, sent)
+            yield Line(connection, sftp, "write" in vars(sftp._handler), sent)
     finally:
         acceptor.close()
         await acceptor.wait_closed()
@@ -123,7 +123,7 @@ async def test_a_cipher_in_cbc_mode_keeps_the_library_s_own_way_with_its_ignored
 async def test_so_does_a_version_of_the_library_that_nobody_has_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast_writes, "KNOWN", "1.")
+    monkeypatch.setattr(shortcuts, "KNOWN", "1.")
     async with line(tmp_path) as on:
         await write_all(on, b"a", CONTENT)
         assert not on.is_fast

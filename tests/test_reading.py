@@ -300,6 +300,9 @@ class FirstComesLast:
             self._are_here.set()
         return self._content[offset : offset + length]
 
+    async def read_into(self, offset: int, target: memoryview) -> None:
+        target[:] = await self.read(offset, len(target))
+
     async def close(self) -> None:
         """Nothing is open."""
 

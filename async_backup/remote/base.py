@@ -56,6 +56,9 @@ class RemoteReader(Protocol):
     async def read(self, offset: int, length: int) -> bytes:
         """Exactly the `length` bytes from `offset` on; raises RemoteTruncated where the file ends before."""
 
+    async def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` with the bytes from `offset` on, as `read` would; part of it may be filled when it raises."""
+
     async def close(self) -> None:
         """Close the file; raises nothing, and does not wait long."""
 

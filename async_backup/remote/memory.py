@@ -214,6 +214,10 @@ class MemoryReader:
                 raise RemoteTruncated(f"{self._store.host}: {os.fsdecode(self._path)} ends before {offset + length}")
             return found
 
+    async def read_into(self, offset: int, target: memoryview) -> None:
+        """See `RemoteReader`."""
+        target[:] = await self.read(offset, len(target))
+
     async def close(self) -> None:
         """See `RemoteReader`."""
         await checkpoint()

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from anyio import Event, to_thread
 
-from async_backup.errors import ConnectionDropped, RemoteError, RemoteTruncated
+from async_backup.errors import ConnectionDropped, RemoteError
 from async_backup.remote.handles import Handles, close_quietly
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from async_backup.remote.base import RemoteReader
     from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.connection import Channel
@@ -36,54 +34,22 @@ class StripedReader:
         self.size = size
 
     async def read(self, offset: int, length: int) -> bytes:
-        """See `RemoteReader.read`. After a lost connection it is read again through another."""
-        return await retried(partial(self._read_once, offset, length), self._retries)
+        """See `RemoteReader.read`."""
+        data = bytearray(length)
+        await self.read_into(offset, memoryview(data))
+        return bytes(data)
 
-    async def _read_once(self, offset: int, length: int) -> bytes:
-        async with self._handles.lent(length) as handle:
-            return await read_range(handle, offset, length)
+    async def read_into(self, offset: int, target: memoryview) -> None:
+        """See `RemoteReader.read_into`. After a lost connection it is read again through another."""
+        await retried(partial(self._read_once, offset, target), self._retries)
+
+    async def _read_once(self, offset: int, target: memoryview) -> None:
+        async with self._handles.lent(len(target)) as handle:
+            await handle.read_into(offset, target)
 
     async def close(self) -> None:
         """See `RemoteReader.close`."""
         await self._handles.abandon()
-
-
-async def read_range(handle: Handle, offset: int, length: int) -> bytes:
-    """Exactly the `length` bytes from `offset` on; raises RemoteTruncated."""
-    step = handle.channel.chunk
-    if length <= step:
-        return await _read_chunk(handle, offset, length)
-    starts = range(offset, offset + length, step)
-    parts = [b""] * len(starts)
-    places = iter(enumerate(starts))
-
-    async def read_chunks(places: Iterator[tuple[int, int]]) -> None:
-        for place, start in places:
-            parts[place] = await _read_chunk(handle, start, min(step, offset + length - start))
-
-    async with task_group() as tasks:
-        for _ in range(min(handle.channel.depth, len(parts))):
-            tasks.start_soon(read_chunks, places)
-    return b"".join(parts)
-
-
-async def _read_chunk(handle: Handle, offset: int, length: int) -> bytes:
-    """A server may give fewer bytes than it was asked for; the rest is asked for again."""
-    chunk = b""
-    while len(chunk) < length:
-        async with handle.channel.window:
-            part = await handle.read(offset + len(chunk), length - len(chunk))
-        if not part:
-            raise _truncated(handle, offset + len(chunk))
-        chunk = chunk + part if chunk else part
-    return chunk
-
-
-def _truncated(handle: Handle, end: int) -> RemoteTruncated:
-    shown = handle.path.decode("utf-8", "backslashreplace")
-    return RemoteTruncated(
-        f"{handle.channel.connection.host}: {shown} is shorter than it was said to be: there is nothing at byte {end}"
-    )
 
 
 async def read_at_once(channel: Channel, path: bytes, offset: int, length: int) -> bytes:

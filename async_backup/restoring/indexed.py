@@ -141,7 +141,7 @@ class IndexedRestore:
     async def _perform(self, step: _Step, slot: Slot) -> None:
         segment = step.job.segment
         try:
-            slot.fill(await self._archive.reader.read(segment.offset, segment.length))
+            await self._archive.reader.read_into(segment.offset, slot.data(segment.length))
             step.end(await self._unpacked(step, slot))
         except (DamagedSegment, RemoteTruncated) as error:
             step.end(_Outcome(damage=str(error)))

@@ -22,7 +22,7 @@ class Hasher:
         self._progress = progress
         self._size = 0
 
-    async def add(self, data: bytes) -> None:
+    async def add(self, data: memoryview | bytes) -> None:
         """Hash the next bytes in a thread."""
         await to_thread.run_sync(self.update, data)
         self.tell(len(data))

@@ -36,7 +36,7 @@ class _Step:
         self.number = number
         self.segment = segment
         self.slot = slot
-        self.data = b""
+        self.data: memoryview | None = None
         self.checked: Checked | None = None
         self.damage = ""
         self.is_read = Event()
@@ -80,9 +80,10 @@ class SegmentCheck:
     async def _perform(self, step: _Step) -> None:
         segment = step.segment
         try:
-            step.data = await self._archive.reader.read(segment.offset, segment.length)
+            data = step.slot.data(segment.length)
+            await self._archive.reader.read_into(segment.offset, data)
+            step.data = data
             step.is_read.set()
-            step.slot.fill(step.data)
             is_last = step.number == len(self._archive.segments)
             step.checked = await self._unpackers.check(step.slot, segment, is_last=is_last)
         except SERVER_GONE:
@@ -96,7 +97,7 @@ class SegmentCheck:
 
     async def _take(self, step: _Step) -> None:
         await step.is_read.wait()
-        if step.data:
+        if step.data is not None:
             await self._hasher.add(step.data)
         else:
             self._hasher.tell(step.segment.length)

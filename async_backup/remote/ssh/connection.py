@@ -17,10 +17,10 @@ from anyio import Semaphore, get_cancelled_exc_class, move_on_after
 
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
 from async_backup.remote.base import RemoteEntry
-from async_backup.remote.ssh.fast_writes import hasten
 from async_backup.remote.ssh.handle import Handle, about
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
+from async_backup.remote.ssh.shortcuts import Shortcuts
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, request_error, translated
 from async_backup.remote.ssh.watch import Watch
 
@@ -179,6 +179,7 @@ class Connection:
 
     def __init__(self, connection: asyncssh.SSHClientConnection, host: str, timeout: float) -> None:
         self._connection = connection
+        self._shortcuts = Shortcuts(connection)
         self.host = host
         self.timeout = timeout
         self._is_discarded = False
@@ -211,7 +212,7 @@ class Connection:
                     f"{self.host}: the server's SFTP does not answer as it should ({error}); "
                     "does a start-up file of the shell print something?"
                 ) from error
-        hasten(sftp)
+        self._shortcuts.take(sftp)
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
         return Channel(sftp, self, chunk)
 

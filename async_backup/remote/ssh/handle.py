@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import asyncssh
 
-from async_backup.errors import RemoteError
+from async_backup.errors import RemoteError, RemoteTruncated
 from async_backup.remote.ssh.batch import Batch
 
 if TYPE_CHECKING:
@@ -59,11 +59,41 @@ class Handle:
 
     async def read(self, offset: int, length: int) -> bytes:
         """Some of the `length` bytes from `offset` on: at least one, and none only at the end of the file."""
-        doing = about("reading", self.path)
-        data = await self.channel.request(doing, lambda: self._file.read(length, offset), length)
+        return bytes(
+            await self.channel.request(about("reading", self.path), lambda: self._read(offset, length), length)
+        )
+
+    async def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` from `offset` on, as far as the window lets by requests under way at the same time.
+
+        Raises RemoteTruncated. Nobody writes to `target` any more when this returns or raises.
+        """
+        doing, step, window = about("reading", self.path), self.channel.chunk, self.channel.window
+        async with self.channel.bounded(doing) as limit, Batch(self.channel.watch, limit) as batch:
+            for start in range(0, len(target), step):
+                part = target[start : start + step]
+                await window.acquire()
+                batch.start(self._fill(offset + start, part), len(part), window.release)
+
+    async def _fill(self, offset: int, target: memoryview) -> None:
+        """A server may give fewer bytes than it was asked for; the rest is asked for again."""
+        while target:
+            data = await self._read(offset, len(target))
+            if not data:
+                shown = self.path.decode("utf-8", "backslashreplace")
+                raise RemoteTruncated(
+                    f"{self.channel.connection.host}: {shown} is shorter than it was said to be: "
+                    f"there is nothing at byte {offset}"
+                )
+            target[: len(data)] = data
+            offset, target = offset + len(data), target[len(data) :]
+
+    async def _read(self, offset: int, length: int) -> bytes:
+        data = cast("bytes", await self._file.read(length, offset))  # or a memoryview, see `Answers`
         if len(data) > length:
+            doing = about("reading", self.path)
             raise RemoteError(f"{self.channel.connection.host}: {doing}: the server gave more than it was asked for")
-        return cast("bytes", data)  # not str: the file was opened without an encoding
+        return data
 
     async def sync(self) -> None:
         """Flush the file to the disk; a server without that request does nothing."""
