@@ -157,19 +157,24 @@ class Pool:
         await self._notify()
 
     async def _fill(self) -> None:
-        for link in self._links:
-            try:
-                await self._fill_link(link)
-            except RemoteError:
-                link.connection.abort()
         self._links = [link for link in self._links if link.connection.is_usable]
         missing, errors = range(self._wanted_connections - len(self._links)), list[BackupError]()
         turns = CapacityLimiter(_DIALS_AT_ONCE)
         async with task_group() as tasks:
+            for link in self._links:
+                tasks.start_soon(self._refill, link)
             for _ in missing:
                 tasks.start_soon(self._add_link, turns, errors)
         if errors:
             raise min(errors, key=lambda error: isinstance(error, ConnectionDropped | Unreachable))
+
+    async def _refill(self, link: _Link) -> None:
+        """All channels of a connection that is there; one that takes none is given up, and replaced the next time."""
+        try:
+            await self._fill_link(link)
+        except RemoteError:
+            link.connection.abort()
+            self._loss.set()
 
     async def _add_link(self, turns: CapacityLimiter, errors: list[BackupError]) -> None:
         """One more connection with its channels; an error costs no other one."""
