@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
@@ -13,7 +11,7 @@ import asyncssh
 import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep, wait_all_tasks_blocked
 from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE, MSG_NEWKEYS
-from asyncssh.encryption import get_default_encryption_algs, get_encryption_algs
+from asyncssh.encryption import get_default_encryption_algs
 from asyncssh.mac import get_mac_algs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,67 +19,19 @@ from hypothesis import strategies as st
 from async_backup.errors import ConnectionDropped
 from async_backup.remote.ssh import shortcuts
 from async_backup.remote.ssh.connection import CHUNK, OpenFlags
-from async_backup.remote.ssh.shortcuts import Shortcuts
 from tests.embedded import embedded_server
 from tests.file_faults import Hang
+from tests.lines import Line, line
 from tests.stores import dialled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = random.Random(7).randbytes(1_500_000)
-KEY = asyncssh.generate_private_key("ssh-ed25519")
-WRITE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
-
-
-@dataclass
-class Line:
-    """A client's SFTP channel to a server of the library's own, and which packets the library itself has sent."""
-
-    connection: asyncssh.SSHClientConnection
-    sftp: asyncssh.SFTPClient
-    is_fast: bool
-    sent: list[int]
-
-    async def open(self, name: bytes) -> asyncssh.SFTPClientFile:
-        return await self.sftp.open(name, WRITE, asyncssh.SFTPAttrs(), encoding=None, block_size=0)
-
-
-@asynccontextmanager
-async def line(root: Path, *, server: dict[str, Any] | None = None, **client: Any) -> AsyncIterator[Line]:
-    acceptor = await asyncssh.listen(
-        "127.0.0.1",
-        0,
-        server_host_keys=[KEY],
-        authorized_client_keys=asyncssh.import_authorized_keys(KEY.export_public_key().decode()),
-        sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=bytes(root)),
-        encryption_algs=[name.decode() for name in get_encryption_algs()],
-        mac_algs=[name.decode() for name in get_mac_algs()],
-        **server or {},
-    )
-    host = asyncssh.import_known_hosts(f"* {KEY.export_public_key().decode()}")
-    options = {"client_keys": [KEY], "known_hosts": host, "config": None, "username": "somebody"} | client
-    try:
-        async with asyncssh.connect("127.0.0.1", acceptor.get_port(), **options) as connection:
-            sent: list[int] = []
-            send = connection.send_packet
-
-            def noted(kind: int, *fields: bytes, **more: Any) -> None:
-                sent.append(kind)
-                send(kind, *fields, **more)
-
-            connection.send_packet = noted  # type: ignore[assignment]
-            sftp = await connection.start_sftp_client(path_encoding=None)
-            Shortcuts(connection).take(sftp)
-            sent.clear()
-            yield Line(connection, sftp, "write" in vars(sftp._handler), sent)
-    finally:
-        acceptor.close()
-        await acceptor.wait_closed()
 
 
 async def write_all(on: Line, name: bytes, content: bytes, size: int = CHUNK) -> None:
