@@ -76,12 +76,23 @@ def kill_tree(pid: int) -> None:
 
 
 def _frozen(pid: int) -> list[int]:
-    """Stop the tree from its root down: a stopped process starts no further ones that we would miss."""
+    """Stop the tree: a stopped process starts no further ones that we would miss.
+
+    It is looked at until nothing new is found: what ends before it is stopped leaves its children to `pid`.
+    """
+    frozen: list[int] = []
+    while new := [member for member in (pid, *descendants(pid)) if member not in frozen]:
+        for member in new:
+            _stop(member)
+        frozen += new
+    return frozen
+
+
+def _stop(pid: int) -> None:
     _signal(pid, signal.SIGSTOP)
     deadline = time.monotonic() + STOP_SECONDS
     while state(pid) not in "TZ" and time.monotonic() < deadline:
         time.sleep(0.001)
-    return [pid] + [below for child in children(pid) for below in _frozen(child)]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
