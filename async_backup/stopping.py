@@ -1,7 +1,8 @@
-"""Work that is given up as soon as somebody asks for that."""
+"""Work that is given up as soon as somebody asks for that, and what is still done where it ends without waiting."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from anyio import Event
@@ -9,11 +10,13 @@ from anyio import Event
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from anyio import CancelScope
 
 _T = TypeVar("_T")
+
+_last_deeds: list[Callable[[], None]] = []
 
 
 async def unless_stopped(stop: Event, work: Callable[[], Awaitable[_T]], *, before: Event | None = None) -> _T | None:
@@ -33,3 +36,19 @@ async def _cancel_when(stop: Event, before: Event, scope: CancelScope) -> None:
     await stop.wait()
     if not before.is_set():
         scope.cancel()
+
+
+@contextmanager
+def done_at_sudden_end(deed: Callable[[], None]) -> Iterator[None]:
+    """Have `deed`, which neither waits nor raises, done if the program ends at once while the block is under way."""
+    _last_deeds.append(deed)
+    try:
+        yield
+    finally:
+        _last_deeds.remove(deed)
+
+
+def do_last_deeds() -> None:
+    """What is to be done before the program ends at once; from any thread."""
+    for deed in tuple(_last_deeds):
+        deed()

@@ -14,7 +14,7 @@ import pytest
 
 from async_backup.errors import ExitCode
 from tests.command import backup_command, finished, started
-from tests.processes import descendants
+from tests.processes import descendants, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +123,24 @@ def test_a_second_signal_ends_it_at_once(sshd: Sshd, source: Path, target: Path)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=2)
     assert process.returncode == 130
+
+
+def test_a_second_signal_ends_a_hook_too_that_does_not_want_to(sshd: Sshd, source: Path, target: Path) -> None:
+    noted, asked = target.parent / "hook", target.parent / "asked"
+    config = target.parent / "config.toml"
+    config.write_text(
+        f"""[hooks]\nbefore = "trap 'echo > {asked}' TERM; echo $$ > '{noted}'; while :; do sleep 600; done"\n"""
+    )
+    process = started(backup_command(sshd, source, "--config", str(config), to=target))
+    wait_until(lambda: noted.exists() and noted.read_text().endswith("\n"))
+    hook = int(noted.read_text())
+    family = [hook, *descendants(hook)]
+    process.send_signal(signal.SIGINT)
+    wait_until(asked.exists)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == 130
+    wait_until(lambda: {state(pid) for pid in family} == {"Z"})
 
 
 def test_the_next_run_removes_what_a_killed_one_left_and_only_that(

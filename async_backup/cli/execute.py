@@ -16,6 +16,7 @@ from anyio import Event, open_signal_receiver
 
 from async_backup.cli.output import complain, say
 from async_backup.errors import BackupError, ExitCode
+from async_backup.stopping import do_last_deeds
 from async_backup.tasks import task_group
 from async_backup.text import one_line
 from async_backup.ui.json_lines import error_line
@@ -95,6 +96,7 @@ restore_terminal = remember_terminal()
 
 def end_now() -> NoReturn:
     """End without cleaning up: the packing processes end with us, the next run removes the rest."""
+    do_last_deeds()
     restore_terminal()
     os._exit(ExitCode.INTERRUPTED)
 

@@ -6,12 +6,14 @@ import os
 import signal
 from asyncio import Protocol, create_subprocess_exec, get_running_loop
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Event, fail_after, move_on_after
 
 from async_backup.hooks.model import HookError
+from async_backup.stopping import done_at_sudden_end
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -83,20 +85,26 @@ async def _process(
             )
     finally:
         os.close(sink)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            await _kill(process)
+    with done_at_sudden_end(partial(_signal, process, signal.SIGKILL)):
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                await _kill(process)
 
 
 async def _kill(process: Process) -> None:
     with CancelScope(shield=True):
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, number)
+            _signal(process, number)
             with move_on_after(_KILL_GRACE):
                 await process.wait()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    """To all of its group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 def _meaning(code: int) -> str:

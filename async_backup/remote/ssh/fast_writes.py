@@ -2,7 +2,7 @@
 
 asyncssh hands a request down through layers that each put their header before it: 15 copies of every byte, 2 packets
 and 2 system calls for each 32 KiB. Here the parts of a request wait as they are, and each packet is joined once and
-encrypted. Measured on a processor with AES: 0.84 CPU seconds for each GB sent, beside 2.05 without.
+encrypted. Measured on a processor with AES: 0.71 CPU seconds for each GB sent, with `gcm`, beside 2.05 without.
 
 What the server gets is the same but for the empty MSG_IGNORE packets that asyncssh puts before each of its own. They
 are a remedy for ciphers in CBC mode (RFC 4251, section 9.3.1), with which this is not used.
