@@ -83,7 +83,7 @@ class Pipeline:
         self._lost = lost
         self._limits = limits
         self._listener = listener
-        self._places = Semaphore(limits.workers)
+        self._places = Semaphore(limits.workers, fast_acquire=True)
         self._open: dict[tuple[bytes, str], Entry] = {}
         self._outcomes: list[Outcome] = []
         self._source_errors: list[BackupError] = []

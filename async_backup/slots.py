@@ -40,7 +40,7 @@ class Slots:
         protection = PROT_READ | PROT_WRITE if are_filled_here else PROT_READ
         view = memoryview(mmap(self.descriptor, count * size, prot=protection))
         self._free = [Slot(self, i, view[i * size : (i + 1) * size]) for i in range(count)]
-        self._available = Semaphore(count)
+        self._available = Semaphore(count, fast_acquire=True)
 
     async def acquire(self) -> Slot:
         """Wait for a free slot."""

@@ -61,7 +61,7 @@ class Workers:
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self.slots = processes.slots
-        self._turns = Semaphore(len(processes) * _TASKS_A_PROCESS)
+        self._turns = Semaphore(len(processes) * _TASKS_A_PROCESS, fast_acquire=True)
         self._keys = count()
 
     def new_plan(self, source: bytes) -> Plan:

@@ -37,7 +37,7 @@ class Shell:
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], host: str) -> None:
         self._process = process
         self._host = host
-        self._turn = Lock()
+        self._turn = Lock(fast_acquire=True)
         self.load = 0
         """What the commands weigh that have not been answered yet."""
         self.is_usable = True
