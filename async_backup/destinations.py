@@ -61,7 +61,6 @@ class Destinations:
                 self._settings.limits,
                 algorithm=self._settings.hash,
                 verify=self._settings.verify,
-                run=self._run,
                 rate=self._rate,
             )
             async with store as opened:
@@ -80,7 +79,13 @@ class Destinations:
             self._listener(DestinationLost(name, error))
 
     async def _ready(self, store: SftpStore, name: str) -> Transfer:
+        """The store is tried out while its directories are looked through: both are some round trips."""
+        async with task_group() as tasks:
+            tasks.start_soon(store.try_out, self._run)
+            taken, left_over = await self._prepare_directories(store)
         self._listener(Connected(store.host, store.directory, store.verification, store.verification_reason, name))
+        for path in left_over:
+            await self._remove_leftover(store, path)
         return Transfer(
             store,
             self._listener,
@@ -89,22 +94,23 @@ class Destinations:
             run=self._run,
             algorithm=self._settings.hash,
             checksum_file=self._settings.checksum_file,
-            taken=await self._prepare_directories(store),
+            taken=frozenset(taken),
         )
 
-    async def _prepare_directories(self, store: SftpStore) -> frozenset[bytes]:
-        """Make the sources' directories, remove what dead runs left there; returns archives that stand in our way."""
-        taken = set()
+    async def _prepare_directories(self, store: SftpStore) -> tuple[set[bytes], list[bytes]]:
+        """Make the sources' directories; returns archives in them that stand in our way, and what dead runs left."""
+        taken, left_over = set(), []
         for source in self._sources:
             path = path_in(store, source.directory)
-            await store.make_directory(path)
+            if source.directory:
+                await store.make_directory(path)
             prefix = source.directory + b"/" if source.directory else b""
             for entry in await store.entries(path):
                 if entry.name.endswith(self._ending):
                     taken.add(prefix + entry.name)
                 elif self._run.is_left_over(entry.name, time.time() - entry.mtime):
-                    await self._remove_leftover(store, b"%b/%b" % (path.rstrip(b"/"), entry.name))
-        return frozenset(taken)
+                    left_over.append(b"%b/%b" % (path.rstrip(b"/"), entry.name))
+        return taken, left_over
 
     async def _remove_leftover(self, store: SftpStore, path: bytes) -> None:
         try:

@@ -36,7 +36,8 @@ async def opened(
     verify: Verify = Verify.AUTO,
     algorithm: str = "md5",
 ) -> AsyncIterator[SftpStore]:
-    async with open_store(destination, ssh, limits, algorithm=algorithm, verify=verify, run=RUN) as store:
+    async with open_store(destination, ssh, limits, algorithm=algorithm, verify=verify) as store:
+        await store.try_out(RUN)
         yield store
 
 

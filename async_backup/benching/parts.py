@@ -154,7 +154,8 @@ class Parts:
         where = destination, settings.ssh, settings.limits
         seconds, run = self._begin(_DIGEST), RunId.of_this_process()
         try:
-            async with open_store(*where, algorithm=settings.hash, verify=settings.verify, run=run) as store:
+            async with open_store(*where, algorithm=settings.hash, verify=settings.verify) as store:
+                await store.try_out(run)
                 await self._measure_digests(store, seconds)
                 await self._measure_small_files(store, self._begin(_SMALL))
         except BackupError as error:

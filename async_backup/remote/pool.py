@@ -124,9 +124,10 @@ class Pool:
         """
         link = _Link(await self._dialer.dial())
         self._links.append(link)
-        await link.open_channel()
-        if with_shell:
-            await link.open_shell()
+        async with task_group() as tasks:
+            tasks.start_soon(link.open_channel)
+            if with_shell:
+                tasks.start_soon(link.open_shell)  # asked for behind the channel, which gets the only session
 
     async def keep_filled(self) -> None:
         """Open what is missing, and again whenever something is lost; never returns."""

@@ -53,11 +53,14 @@ class SftpStore:
         """What computes the digests: a command's name, or that files are read back."""
         self.verification_reason = ""
 
-    async def prepare(self, directory: bytes, verify: Verify, run: RunId) -> None:
-        """Make the directory, see that it can be written to, and find out how to verify; raises RemoteError."""
+    async def prepare(self, directory: bytes, verify: Verify) -> None:
+        """Make the directory; raises RemoteError."""
         await self.make_directory(directory)
         self.directory = await self._retry(lambda channel: channel.real_path(directory))
         self._verify = verify
+
+    async def try_out(self, run: RunId) -> None:
+        """See that the directory can be written to, and find out how to verify; raises RemoteError."""
         await self._probe(b"%b/%b" % (self.directory.rstrip(b"/"), run.temporary_name(b"probe")))
         self._drop_useless_shells()
 
@@ -84,8 +87,7 @@ class SftpStore:
         content = secrets.token_bytes(_PROBE_SIZE)
         file = await self.create(path)
         try:
-            await file.write(0, content)
-            await file.finish()
+            await file.write_whole(content)
             if self._verify is not Verify.READBACK:
                 await self._find_command(path, hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest())
         finally:
@@ -217,15 +219,16 @@ async def open_store(
     *,
     algorithm: str,
     verify: Verify,
-    run: RunId,
     rate: RateLimit | None = None,
 ) -> AsyncIterator[SftpStore]:
-    """A store that is connected and prepared. Raises BackupError where nothing can be done there.
+    """A store that is connected and has its directory; `try_out` tells whether it can be used, and how.
+
+    Raises BackupError where nothing can be done there.
 
     `rate` is one that several stores share; without it the store has its own, of `limits`.
     """
     async with _connected(destination, ssh, limits, algorithm, rate, with_shell=True) as store:
-        await store.prepare(destination.directory, verify, run)
+        await store.prepare(destination.directory, verify)
         yield store
 
 
