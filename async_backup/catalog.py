@@ -73,6 +73,14 @@ class Catalog:
                 raise _not_found(f"there is no archive of {os.fsdecode(name)}", name, known)
         return Catalog(tuple(archive for archive in self.archives if not names or archive.entry in names))
 
+    def newest(self, end: datetime | None = None) -> list[StoredArchive]:
+        """The newest archive of each entry, or the newest before `end`; raises RemoteNotFound where there is none."""
+        found = {a.entry: a for a in self.archives if a.when is not None and (end is None or a.when < end)}
+        if not found:
+            when = f" from before {end:%Y-%m-%d %H:%M:%S}" if end else ""
+            raise RemoteNotFound(f"there is no archive of ours{when} at the destination")
+        return list(found.values())
+
     def find(self, text: bytes) -> StoredArchive:
         """The archive that a person named: by its path, by its entry (the newest), by `ENTRY@TIME` (not after it).
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import typer
 
+from async_backup.archive_names import parse_moment
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
 from async_backup.cli.listening import listening
@@ -14,10 +16,14 @@ from async_backup.cli.options import profile as from_profile
 from async_backup.cli.places import archive_in, places
 from async_backup.config import Limits
 from async_backup.errors import SettingsError
+from async_backup.restoring.everything import restore_all
 from async_backup.restoring.model import RestoreSettings
-from async_backup.restoring.restore import restore as restore_archive
+from async_backup.restoring.restore import restore as restore_one
 from async_backup.ui.restoring import RestoreBar, RestorePrinter
 from async_backup.unpack.rules import Overwrite
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def restore(
@@ -28,6 +34,8 @@ def restore(
     paths: archives.ArchivePaths = None,
     profile: from_profile.Profile = None,
     config: from_profile.Config = None,
+    everything: restoring.Everything = False,
+    as_of: restoring.AsOf = None,
     overwrite: restoring.OverwriteMode = Overwrite.NEVER,
     salvage: restoring.Salvage = False,
     same_permissions: restoring.SamePermissions = False,
@@ -52,12 +60,14 @@ def restore(
     """Restore an archive, or the PATHs that you name from it, into a directory.
 
     ARCHIVE is an archive's whole name, an entry (its newest archive), or ENTRY@2026-11-20 (the newest not after that).
+    --all restores the newest archive of every entry instead.
     With --profile DEST may be left out: it is the first destination of the profile.
     """
     del profile, config
     try:
         destinations, words = places(ctx, dest, (archive, *(paths or ())))
-        wanted, inside = archive_in(words)
+        wanted, inside = _everything(words) if everything else archive_in(words)
+        end = _end_of(as_of, everything=everything)
         settings = RestoreSettings(
             destination_of(destinations[0], port),
             os.fsencode(wanted),
@@ -84,5 +94,23 @@ def restore(
         verbosity=verbosity,
     )
     with display:
-        report = run_until_stopped(lambda stop: restore_archive(settings, listener, stop=stop), as_json=as_json)
-    raise typer.Exit(report.exit_code)
+        raise typer.Exit(
+            run_until_stopped(lambda stop: restore_all(settings, end, listener, stop=stop), as_json=as_json).exit_code
+            if everything
+            else run_until_stopped(lambda stop: restore_one(settings, listener, stop=stop), as_json=as_json).exit_code
+        )
+
+
+def _everything(words: list[str]) -> tuple[str, list[str]]:
+    """In the place of `archive_in`."""
+    if words:
+        raise SettingsError(f"--all restores every entry: leave {words[0]} out, or --all")
+    return "*", []
+
+
+def _end_of(as_of: str | None, *, everything: bool) -> datetime | None:
+    if as_of is None:
+        return None
+    if not everything:
+        raise SettingsError("--as-of goes with --all; of one entry, ENTRY@TIME is the archive")
+    return parse_moment(as_of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from async_backup.archive_names import USUAL_FORMATS
 from async_backup.config import Limits, SshSettings
@@ -80,7 +80,22 @@ class RestoreEnded:
     report: RestoreReport
 
 
-RestoreEvent = RestoreStarted | BytesRestored | IssueFound | RestoreEnded
+@dataclass(frozen=True, slots=True)
+class AllStarted:
+    """So many archives, of so many bytes together, are going to be restored."""
+
+    archives: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllEnded:
+    """The last of them has been dealt with."""
+
+    report: AllReport
+
+
+RestoreEvent = AllStarted | AllEnded | RestoreStarted | BytesRestored | IssueFound | RestoreEnded
 RestoreListener = Callable[[RestoreEvent], None]
 
 
@@ -107,6 +122,31 @@ class RestoreReport:
             return ExitCode.NOTHING_DONE
         lost = self.error is not None or any(kind.is_loss for kind in self.counts)
         return ExitCode.INCOMPLETE if lost else ExitCode.COMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class AllReport:
+    """What became of all archives: `reports` of those that were begun, and the paths of those that were `left`."""
+
+    reports: tuple[RestoreReport, ...]
+    left: tuple[bytes, ...] = ()
+    is_interrupted: bool = False
+    seconds: float = 0.0
+
+    told_before: ClassVar = ("reports",)
+
+    @property
+    def whole(self) -> int:
+        """Archives of which all came back."""
+        return sum(report.exit_code == ExitCode.COMPLETE for report in self.reports)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.is_interrupted:
+            return ExitCode.INTERRUPTED
+        if self.whole == len(self.reports) and not self.left:
+            return ExitCode.COMPLETE
+        return ExitCode.INCOMPLETE if any(report.files for report in self.reports) else ExitCode.NOTHING_DONE
 
 
 class Progress:

@@ -93,19 +93,25 @@ class Restore:
             async with open_archives(settings.destination, settings.ssh, settings.limits) as store:
                 await self.run(store)
 
-    async def run(self, store: RemoteStore) -> None:
-        """Restore; raises BackupError where nothing was written, and keeps for the report what came later."""
+    async def run(self, store: RemoteStore, path: bytes = b"") -> None:
+        """Restore the archive at `path`, or else find the one that the settings name.
+
+        Raises BackupError where nothing was written, and keeps for the report what came later.
+        """
         try:
-            await self._restore(store)
+            await self._restore(store, path or await self._find(store))
         except BackupError as error:
             if not self._has_begun:
                 raise
             self._error = error
 
-    async def _restore(self, store: RemoteStore) -> None:
+    async def _find(self, store: RemoteStore) -> bytes:
         catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
-        self._path = catalog.find(self._settings.archive).path
-        async with open_reader(store, self._path) as reader:
+        return catalog.find(self._settings.archive).path
+
+    async def _restore(self, store: RemoteStore, path: bytes) -> None:
+        self._path = path
+        async with open_reader(store, path) as reader:
             rules = _rules(self._settings)
             with LateSpool() as late:
                 try:

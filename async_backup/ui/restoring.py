@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from async_backup.restoring.model import BytesRestored, IssueFound, RestoreEnded, RestoreStarted
+from async_backup.restoring.model import AllEnded, AllStarted, BytesRestored, IssueFound, RestoreEnded, RestoreStarted
 from async_backup.text import counted, duration, one_line, shown, size
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import ProgressDisplay
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from async_backup.restoring.model import RestoreEvent, RestoreReport
+    from async_backup.restoring.model import AllReport, RestoreEvent, RestoreReport
     from async_backup.unpack.rules import Issue
 
 _ALIKE = 10
@@ -50,6 +50,10 @@ class RestorePrinter(Lines):
 
     def __call__(self, event: RestoreEvent) -> None:
         match event:
+            case AllStarted(archives, stored):
+                self._detail(f"{counted(archives, 'archive')}, {size(stored)}")
+            case AllEnded(report):
+                self._all_ended(report)
             case RestoreStarted():
                 self._started(event)
             case IssueFound(issue) if not issue.kind.is_common:
@@ -65,6 +69,17 @@ class RestorePrinter(Lines):
         else:
             members = counted(event.members, "member")
             self._detail(f"{shown(event.archive)}: {members}, {size(event.wanted_size)} of {size(event.size)} to fetch")
+
+    def _all_ended(self, report: AllReport) -> None:
+        head = "interrupted: " if report.is_interrupted else ""
+        number = len(report.reports) + len(report.left)
+        of = "" if report.whole == number else f" of {number}"
+        self._out(
+            f"{head}{report.whole}{of} {'archive' if number == 1 else 'archives'} restored whole to "
+            f"{shown(self._target)}: {size(sum(one.raw_size for one in report.reports))} in {duration(report.seconds)}"
+        )
+        for path in report.left:
+            self._err(f"not begun: {shown(path)}")
 
     def _issue(self, issue: Issue) -> None:
         say = self._err if issue.kind.is_loss else self._detail if issue.kind is IssueKind.KEPT else self._out
@@ -86,6 +101,10 @@ class RestorePrinter(Lines):
             if issue.kind.is_common:
                 self._common(issue)
         rate = f", {size(report.raw_size / report.seconds)}/s" if report.seconds > 0 else ""
+        self._alike.clear()
+        if report.error is not None and not report.files and not report.issues:
+            self._err(f"error: {shown(report.archive)}: {one_line(report.error)}")
+            return
         head = "interrupted: " if report.is_interrupted else ""
         self._out(
             f"{head}{counted(report.files, 'member')} of {shown(report.archive)} restored to {shown(self._target)}: "
@@ -110,15 +129,22 @@ class RestoreBar(ProgressDisplay["RestoreEvent"]):
         columns = TextColumn("restoring"), BarColumn(), Amount(), Speed(), TimeRemainingColumn()
         super().__init__(Progress(*columns, console=console))
         self._task = self._progress.add_task("", total=None)
+        self._are_all = False
 
     def show(self, event: RestoreEvent) -> None:
         match event:
-            case RestoreStarted():
+            case AllStarted(_, stored):
+                self._are_all = True
+                self._progress.update(self._task, total=stored)
+                self.start()
+            case RestoreStarted() if not self._are_all:
                 self._progress.update(self._task, total=event.wanted_size)
                 self.start()
             case BytesRestored(stored):
                 self._progress.advance(self._task, stored)
-            case RestoreEnded():
+            case AllEnded():
+                self.stop()
+            case RestoreEnded() if not self._are_all:
                 self.stop()
             case _:
                 pass

@@ -15,6 +15,14 @@ Target = Annotated[
     Path,
     typer.Option("--to", metavar="DIR", help="Directory to restore into; made if missing.", show_default=False),
 ]
+Everything = Annotated[
+    bool,
+    typer.Option("--all", help="Every entry: the newest archive of each, one after another. Name no ARCHIVE then."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="TIME", help="With --all: the newest not after 2026-11-20.", show_default=False),
+]
 OverwriteMode = Annotated[
     Overwrite,
     typer.Option(help="What happens to files that are there already.", rich_help_panel=_RESTORING),

@@ -1,0 +1,228 @@
+"""Every entry comes back by its newest archive, and what is wrong with one costs no other."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio import Event, create_task_group, fail_after
+
+from async_backup.errors import ConnectionDropped, ExitCode, RemoteNotFound
+from async_backup.restoring.everything import RestoreAll
+from async_backup.restoring.model import AllStarted, RestoreEnded, RestoreEvent, RestoreSettings, RestoreStarted
+from async_backup.unpack.rules import Overwrite
+from tests.archives import make_archive
+from tests.command import PROGRAM, backup_command, finished, login
+from tests.restores import HERE, LIMITS, in_this_process, tree
+from tests.shelf import Shelf, at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from async_backup.restoring.model import AllReport
+    from tests.sshd import Sshd
+
+pytestmark = pytest.mark.anyio
+
+
+@cache
+def archive(entry: str, content: str) -> bytes:
+    """An archive of an entry that is a directory with one file."""
+    with TemporaryDirectory() as name:
+        source = Path(name)
+        (source / entry).mkdir()
+        (source / entry / "file").write_text(content)
+        return make_archive(source, entry.encode(), source / "archive").data()
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    """Two entries with two archives each, one of another source, and a file of somebody else."""
+    shelf = Shelf()
+    for day in (1, 2):
+        shelf.put_archive("wiki", at(day), content=archive("wiki", f"wiki of day {day}"))
+        shelf.put_archive("mail", at(day + 2), content=archive("mail", f"mail of day {day + 2}"))
+    shelf.put_archive("wiki", at(1), content=archive("wiki", "wiki of another source"), directory=b"other")
+    shelf.put(b"/backups/theirs.tar.gz", b"what is this?")
+    return shelf
+
+
+async def restored(
+    shelf: Shelf, target: Path, as_of: datetime | None = None, events: list[RestoreEvent] | None = None, **options: Any
+) -> AllReport:
+    settings = RestoreSettings(HERE, b"*", target, limits=LIMITS, **options)
+    noted = list[RestoreEvent]() if events is None else events
+    everything = RestoreAll(settings, as_of, noted.append, in_this_process, Event())
+    await everything.run(shelf)
+    return everything.report(1.0)
+
+
+def files(target: Path) -> dict[str, bytes | str]:
+    return {path: content for path, content in tree(target).items() if path.endswith("file")}
+
+
+async def test_the_newest_of_each_comes_back_those_of_a_source_in_a_directory_of_their_own(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    report = await restored(shelf, tmp_path / "target")
+    assert (report.exit_code, report.whole, report.left) == (ExitCode.COMPLETE, 3, ())
+    assert {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("file")} == {
+        "target/wiki/file": "wiki of day 2",
+        "target/mail/file": "mail of day 4",
+        "target/other/wiki/file": "wiki of another source",
+    }
+
+
+async def test_the_newest_before_a_moment(shelf: Shelf, tmp_path: Path) -> None:
+    report = await restored(shelf, tmp_path / "target", as_of=at(2))
+    assert report.exit_code == ExitCode.COMPLETE
+    assert (tmp_path / "target/wiki/file").read_text() == "wiki of day 1"
+    assert not (tmp_path / "target/mail").exists()
+
+
+@pytest.mark.parametrize("as_of", [None, at(1)])
+async def test_where_there_is_none_it_says_so_and_makes_nothing(tmp_path: Path, as_of: datetime | None) -> None:
+    shelf = Shelf()
+    if as_of:
+        shelf.put_archive("wiki", at(1))
+    with pytest.raises(RemoteNotFound, match="no archive of ours"):
+        await restored(shelf, tmp_path / "target", as_of=as_of)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_damaged_archive_costs_no_other(shelf: Shelf, tmp_path: Path) -> None:
+    whole = archive("wiki", "wiki of day 9")
+    shelf.put_archive("wiki", at(9), content=whole[:20] + b"\0" * 20 + whole[40:])
+    report = await restored(shelf, tmp_path / "target")
+    assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 2)
+    assert [one.archive for one in report.reports if one.exit_code] == [b"wiki-2024-05-09T031500.tar.gz"]
+    assert (tmp_path / "target/mail/file").read_text() == "mail of day 4"
+    assert not (tmp_path / "target/wiki/file").exists()
+
+
+async def test_nor_does_one_whose_files_are_there_already(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "target/mail").mkdir(parents=True)
+    (tmp_path / "target/mail/file").write_text("mine")
+    report = await restored(shelf, tmp_path / "target")
+    assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 2)
+    assert (tmp_path / "target/mail/file").read_text() == "mine"
+    again = await restored(shelf, tmp_path / "target", overwrite=Overwrite.ALWAYS)
+    assert (again.exit_code, again.whole) == (ExitCode.COMPLETE, 3)
+    assert (tmp_path / "target/mail/file").read_text() == "mail of day 4"
+
+
+async def test_nothing_at_all_restored_is_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.put_archive("wiki", at(1), content=b"no archive at all")
+    assert (await restored(shelf, tmp_path / "target")).exit_code == ExitCode.NOTHING_DONE
+
+
+async def test_without_a_server_the_rest_is_left_and_named(tmp_path: Path) -> None:
+    shelf = Shelf(faults={"open": [None, ConnectionDropped("gone")]})
+    for entry in ("a", "b", "c"):
+        shelf.put_archive(entry, at(1), content=archive(entry, entry))
+    report = await restored(shelf, tmp_path / "target")
+    assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 1)
+    assert [str(one.error) for one in report.reports if one.error] == ["gone"]
+    assert report.left == (b"c-2024-05-01T031500.tar.gz",)
+    assert shelf.unused_faults == 0
+
+
+async def test_stopped_in_the_midst_of_it_what_is_whole_stays(shelf: Shelf, tmp_path: Path) -> None:
+    stop, events = Event(), list[Any]()
+
+    def listen(event: RestoreEvent) -> None:
+        events.append(event)
+        if isinstance(event, RestoreStarted) and event.archive.startswith(b"other/"):
+            stop.set()
+            tasks.cancel_scope.cancel()
+
+    settings = RestoreSettings(HERE, b"*", tmp_path / "target", limits=LIMITS)
+    everything = RestoreAll(settings, None, listen, in_this_process, stop)
+    with fail_after(10):
+        async with create_task_group() as tasks:
+            await everything.run(shelf)
+    report = everything.report(1.0)
+    assert report.exit_code == ExitCode.INTERRUPTED
+    assert [one.archive.partition(b"-")[0] for one in report.reports] == [b"mail", b"other/wiki"]
+    assert report.left == (b"wiki-2024-05-02T031500.tar.gz",)
+    assert files(tmp_path / "target") == {"mail/file": b"mail of day 4"}
+
+
+async def test_what_is_told_on_the_way(shelf: Shelf, tmp_path: Path) -> None:
+    events = list[Any]()
+    await restored(shelf, tmp_path / "target", events=events)
+    texts = ("wiki", "wiki of day 2"), ("mail", "mail of day 4"), ("wiki", "wiki of another source")
+    assert events[0] == AllStarted(3, sum(len(archive(entry, text)) for entry, text in texts))
+    assert [event.report.archive for event in events if isinstance(event, RestoreEnded)] == [
+        b"mail-2024-05-04T031500.tar.gz",
+        b"other/wiki-2024-05-01T031500.tar.gz",
+        b"wiki-2024-05-02T031500.tar.gz",
+    ]
+
+
+class TestCommand:
+    """Against a real server."""
+
+    @pytest.fixture
+    def command(self, sshd: Sshd, tmp_path: Path) -> list[str]:
+        """What restores all of two backups of two sources, into a directory that follows."""
+        for number, source in enumerate(("one", "two")):
+            (tmp_path / source / "entry").mkdir(parents=True)
+            (tmp_path / source / "entry/file").write_text(f"of {number}")
+        done = finished(backup_command(sshd, tmp_path / "one", str(tmp_path / "two"), to=tmp_path / "backups"))
+        assert done.returncode == 0
+        return [*PROGRAM, "restore", sshd.destination(tmp_path / "backups"), *login(sshd), "--all", "--to"]
+
+    def test_all_sources_come_back(self, command: list[str], tmp_path: Path) -> None:
+        done = finished([*command, str(tmp_path / "back")])
+        assert done.returncode == 0
+        assert f"2 archives restored whole to {tmp_path}/back: 8 B" in done.stdout
+        assert done.stderr == ""
+        for source in ("one", "two"):
+            assert tree(tmp_path / "back" / source) == tree(tmp_path / source)
+
+    def test_what_a_program_reads_of_it(self, command: list[str], tmp_path: Path) -> None:
+        done = finished([*command, str(tmp_path / "back"), "--json"])
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [event["event"] for event in events if event["event"] != "bytes_restored"] == [
+            "all_started",
+            *["restore_started", "restore_ended"] * 2,
+            "all_ended",
+        ]
+        assert events[-1] | {"time": "", "seconds": 0} == {
+            "event": "all_ended",
+            "time": "",
+            "exit_code": 0,
+            "left": [],
+            "is_interrupted": False,
+            "seconds": 0,
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--as-of", "yesterday"], "is not a time"),
+            (["--as-of", "2001"], "no archive of ours from before 2002-01-01"),
+        ],
+    )
+    def test_a_time_that_helps_nobody(
+        self, command: list[str], tmp_path: Path, arguments: list[str], says: str
+    ) -> None:
+        done = finished([*command, str(tmp_path / "back"), *arguments])
+        assert done.returncode in {1, 2}
+        assert says in done.stderr
+        assert not (tmp_path / "back").exists()
+
+    @pytest.mark.parametrize("arguments", [["one/entry", "--all"], ["one/entry", "--as-of", "2026"]])
+    def test_one_entry_and_all_of_them_do_not_go_together(
+        self, sshd: Sshd, tmp_path: Path, arguments: list[str]
+    ) -> None:
+        where = sshd.destination(tmp_path)
+        done = finished([*PROGRAM, "restore", where, *arguments, "--to", str(tmp_path / "back")])
+        assert done.returncode == 2
+        assert "--all" in done.stderr
