@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.sshd import Sshd
 
+CTRL_C = "\x03"
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -148,6 +150,15 @@ def test_an_encrypted_key_is_asked_for_on_a_terminal(
     assert "sesame" not in screen
 
 
+@pytest.mark.parametrize("command", ["run", "list"])
+def test_ctrl_c_at_that_question_ends_it(sshd: Sshd, source: Path, tmp_path: Path, command: str) -> None:
+    place = [str(source), "--to", sshd.destination()] if command == "run" else [sshd.destination()]
+    access = ["--key", str(encrypted(sshd, tmp_path)), "--known-hosts", str(sshd.known_hosts)]
+    ended, screen = at_a_terminal([*PROGRAM, command, *place, *access], [CTRL_C])
+    assert ended == 130, screen
+    assert screen.count("Passphrase for the key") == 1
+
+
 def at_a_terminal(command: list[str], answers: list[str]) -> tuple[int, str]:
     """Run at a terminal of its own and type an answer at each prompt."""
     process, terminal = pty.fork()
@@ -161,7 +172,7 @@ def at_a_terminal(command: list[str], answers: list[str]) -> tuple[int, str]:
             except OSError:
                 break
         if screen.count("Passphrase for the key") > typed and screen.rstrip().endswith(":"):
-            os.write(terminal, answers[typed].encode() + b"\n")
+            os.write(terminal, answers[typed].encode() + b"\n" * (answers[typed] != CTRL_C))
             typed += 1
             time.sleep(0.2)
     os.close(terminal)

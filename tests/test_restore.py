@@ -279,6 +279,21 @@ async def test_damage_costs_the_files_in_it_and_no_others(source: Path, target: 
     assert [path for path in target.rglob("*") if ".restore-" in path.name] == []
 
 
+async def test_without_salvage_a_file_that_lacks_a_piece_is_not_left(source: Path, target: Path) -> None:
+    content = archive_of(source)
+    piece = next(s for s in segments_of(content) if next(s.listing(), None) and next(s.listing()).type == b"+")
+    spoilt = bytearray(content)
+    spoilt[piece.offset + 100] ^= 1
+    restored = await restore_from(store_of(bytes(spoilt)), target)
+    assert isinstance(restored.report.error, DamagedArchive)
+    assert restored.report.exit_code == 3
+    there = tree(target / "entry")
+    assert "large" not in there
+    assert {name: content for name, content in there.items() if (target / "entry" / name).is_file()}.items() <= (
+        tree(source).items()
+    )
+
+
 async def test_a_damaged_piece_of_a_large_file_is_zeros_and_said(source: Path, target: Path) -> None:
     content = archive_of(source)
     piece = next(s for s in segments_of(content) if next(s.listing(), None) and next(s.listing()).type == b"+")

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from async_backup.cli.execute import ended_by_first_signal
 from async_backup.config import Destination, SshSettings
 from async_backup.errors import SettingsError
 from async_backup.text import shown
@@ -41,6 +42,7 @@ def _passphrase_prompt() -> Callable[[Path], str] | None:
     def ask(path: Path) -> str:
         again = "That was not it. " if path in asked else ""
         asked.add(path)
-        return getpass.getpass(f"{again}Passphrase for the key {shown(path)}: ")
+        with ended_by_first_signal():
+            return getpass.getpass(f"{again}Passphrase for the key {shown(path)}: ")
 
     return ask

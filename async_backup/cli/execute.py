@@ -7,7 +7,7 @@ import signal
 import sys
 import termios
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import anyio
@@ -23,12 +23,14 @@ from async_backup.ui.json_lines import error_line
 from async_backup.ui.logs import LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 _T = TypeVar("_T")
 
 STOP_WITHIN = 4.5
 """Seconds from the first signal to the end, whatever the server does."""
+
+_waits_for_person = threading.Event()
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,10 +59,20 @@ async def _with_signals(work: Callable[[Event], Awaitable[_T]]) -> _T:
     return result
 
 
+@contextmanager
+def ended_by_first_signal() -> Iterator[None]:
+    """For a block in a thread that waits for a person: nothing could end it, and nothing else is under way."""
+    _waits_for_person.set()
+    try:
+        yield
+    finally:
+        _waits_for_person.clear()
+
+
 async def _obey_signals(stop: Event) -> None:
     with open_signal_receiver(*_SIGNALS) as signals:
         async for _ in signals:
-            if stop.is_set():
+            if stop.is_set() or _waits_for_person.is_set():
                 end_now()
             stop.set()
             _start_timer()

@@ -205,6 +205,7 @@ class IndexedRestore:
     def _note_damage(self, job: Job, damage: str) -> None:
         issues = _lost(job, damage)
         if not self._salvage:
+            self._is_whole = self._is_whole and job.piece is None
             names = ", ".join(os.fsdecode(issue.path) for issue in issues[:_NAMED])
             more = f" and {len(issues) - _NAMED} more" if len(issues) > _NAMED else ""
             raise DamagedArchive(
