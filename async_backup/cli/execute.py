@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -40,6 +41,7 @@ def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool =
 
     A BackupError is printed and becomes its exit code.
     """
+    _silence_others()
     try:
         return anyio.run(_with_signals, work)
     except BackupError as error:
@@ -48,6 +50,12 @@ def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool =
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # all is done; only the exit code is still to be told
         restore_terminal()
+
+
+def _silence_others() -> None:
+    """What the standard library says of what we deal with: of lost connections, and of an end at once."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    sys.warnoptions.append("ignore:resource_tracker")  # which it hands on to multiprocessing's own process
 
 
 async def _with_signals(work: Callable[[Event], Awaitable[_T]]) -> _T:
