@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import Event
 
+from async_backup.config import Changed
 from async_backup.destinations import open_destinations
 from async_backup.events import RunEnded, RunStarted, ignore
 from async_backup.heap import keep_freed_memory
@@ -77,7 +78,14 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
 async def _started_workers(settings: Settings) -> AsyncIterator[Workers]:
     """Workers; their processes start while connections are made."""
     limits = settings.limits
-    rules = PackingRules(limits.segment_size, settings.level, settings.selection, settings.hash, settings.xattrs)
+    rules = PackingRules(
+        limits.segment_size,
+        settings.level,
+        settings.selection,
+        settings.hash,
+        settings.xattrs,
+        ignores_changes=settings.changed is Changed.IGNORE,
+    )
     async with open_workers(limits.processes, limits.slots, rules) as workers, task_group() as tasks:
         tasks.start_soon(workers.start)
         yield workers

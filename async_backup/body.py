@@ -14,7 +14,7 @@ from anyio import CancelScope, Event, create_memory_object_stream, to_thread
 from async_backup.archive.index import IndexWriter, Segment
 from async_backup.archive.member import ProblemKind
 from async_backup.config import Changed
-from async_backup.errors import NoSpace, SourceChanged, SourceMoved
+from async_backup.errors import NoSpace, SourceChanged, SourceError, SourceMoved
 from async_backup.events import FileProblem, SegmentPacked
 from async_backup.model import Problems
 from async_backup.tasks import task_group
@@ -115,6 +115,7 @@ class BodyWriter:
                 return await self._write_whole(slot, part.whole, packed)
             async with _open_spool() as spool:
                 await self._write_segments(plan, part, slot, spool)
+            self._refuse_nothing(self._members)
             await self._file.finish()
             return Body(self._size, self._raw_size, self._members, self._digest.hexdigest(), self._problems)
         except BaseException:
@@ -128,6 +129,7 @@ class BodyWriter:
     async def _write_whole(self, slot: Slot, whole: WholeArchive, packed: Callable[[], None]) -> Body:
         """An archive of one segment has come ready from the packing process, with its digest."""
         self._check(whole)
+        self._refuse_nothing(whole.members)
         self._listener(SegmentPacked(self._entry, whole.raw_length, whole.length))
         data: memoryview | bytes = slot.data(whole.length)
         if whole.length <= SMALL:
@@ -199,7 +201,7 @@ class BodyWriter:
         await _spool(spool, self._index.add(segment))
 
     async def _write_index(self, spool: Spool) -> None:
-        await _spool(spool, self._index.finish(self._size))
+        await _spool(spool, self._index.finish(self._size, is_incomplete=self._problems.losses > 0))
         await spool.seek(0)
         while part := await spool.read(INDEX_IN_MEMORY):
             await to_thread.run_sync(self._digest.update, part)
@@ -211,6 +213,11 @@ class BodyWriter:
         if packed.lost_leader:
             raise SourceMoved("a file with several names changed while it was read")
 
+    def _refuse_nothing(self, members: int) -> None:
+        """An archive without any member would only look like a backup."""
+        if not members and self._problems.losses:
+            raise SourceError(f"cannot be read: {self._problems.first[0].reason}")
+
     def _note(self, problems: list[Problem]) -> None:
         """Report problems; the pieces of a large file say the same one after another, which counts once."""
         for problem in problems:
@@ -219,13 +226,12 @@ class BodyWriter:
             self._last_problem = problem
 
     def _report(self, problem: Problem) -> None:
-        is_change = problem.kind is ProblemKind.CHANGED
-        if is_change and self._changed is Changed.FAIL:
+        if problem.kind is ProblemKind.CHANGED and self._changed is Changed.FAIL:
             raise SourceChanged(
                 f"{os.fsdecode(problem.path)}: {problem.reason}; "
                 "back up a snapshot, or take the file as it comes with --changed warn"
             )
-        is_loss = problem.kind.is_loss and not (is_change and self._changed is Changed.IGNORE)
+        is_loss = problem.is_loss(ignores_changes=self._changed is Changed.IGNORE)
         self._problems = self._problems.plus(problem, is_loss=is_loss)
         self._listener(FileProblem(self._entry, problem, is_loss))
 

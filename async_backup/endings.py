@@ -30,6 +30,11 @@ class Ending(NamedTuple):
     footer: Footer | None
     problem: str = ""
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it is known to lack something that could not be read when it was made."""
+        return self.footer is not None and self.footer.is_incomplete
+
 
 async def read_endings(store: RemoteStore, archives: Sequence[StoredArchive]) -> list[Ending]:
     """The ending of each archive; raises RemoteError only where the server is gone."""

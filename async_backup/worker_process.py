@@ -36,6 +36,8 @@ class PackingRules:
     selection: Selection
     algorithm: str
     xattrs: bool = True
+    ignores_changes: bool = False
+    """Whether a file that changed while it was read does not make an archive incomplete."""
 
 
 class PackedSlot(NamedTuple):
@@ -100,7 +102,7 @@ class _Process:
         if len(jobs) > 1:
             return self._part(plan, jobs)
         del self._plans[key]
-        whole = self._whole(source, jobs[0], slot)
+        whole = self._whole(source, jobs[0], slot, planner.problems)
         return self._part(plan, [] if whole else jobs, is_complete=True)._replace(whole=whole)
 
     def go_on(self, key: int) -> PlanPart:
@@ -126,12 +128,15 @@ class _Process:
         self._fill(slot, packed.data)
         return PackedSlot(len(packed.data), *packed[1:])
 
-    def _whole(self, source: bytes, job: Job, slot: int) -> WholeArchive | None:
+    def _whole(self, source: bytes, job: Job, slot: int, problems: list[Problem]) -> WholeArchive | None:
         """The archive of one segment; None where its index does not fit into the slot beside it."""
         packed = self._packed(source, job)
         index, length = IndexWriter(), len(packed.data)
         full = index.add(Segment(0, length, packed.raw_length, packed.sha256, packed.members, packed.records))
-        data = b"".join((packed.data, full, index.finish(length)))
+        losses = any(
+            problem.is_loss(ignores_changes=self._rules.ignores_changes) for problem in (*problems, *packed.problems)
+        )
+        data = b"".join((packed.data, full, index.finish(length, is_incomplete=losses)))
         if len(data) > self._slot_size:
             return None
         self._fill(slot, data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from async_backup.archive.content import REREADS
-from async_backup.archive.index import CHANGED
+from async_backup.archive.index import CHANGED, FOOTER_SIZE, read_footer
 from async_backup.archive.member import ProblemKind
 from async_backup.config import Changed
 from async_backup.errors import ExitCode, SourceChanged
@@ -76,6 +76,9 @@ async def test_by_default_it_is_committed_named_and_counted_as_a_loss(source: Pa
     assert outcome.report.exit_code is ExitCode.INCOMPLETE
     assert len(lines(outcome, NORMAL)[1]) == 1
     assert flagged(store)
+    for entry, is_incomplete in (("busy", True), ("calm", False)):
+        archive = store.files[b"/backups/" + archive_name(entry)]
+        assert read_footer(archive[-FOOTER_SIZE:]).is_incomplete == is_incomplete
 
 
 async def test_ignored_it_is_named_only_when_asked_and_no_loss_but_still_flagged(source: Path, size: int) -> None:

@@ -206,6 +206,42 @@ def test_an_unreadable_file_is_named_and_costs_no_other_file(
         assert tar.getnames() == ["project", "project/main.o", "project/closed", "project/src", "project/src/main.c"]
 
 
+def test_an_archive_that_lacks_a_file_says_so_for_good(
+    sshd: Sshd, source: Path, target: Path, without_root_powers: list[str], tmp_path: Path
+) -> None:
+    def later(command: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return finished([*PROGRAM, command, sshd.destination(target), *login(sshd), *more])
+
+    (source / "project" / "secret").write_text("x")
+    finished([*backup_command(sshd, source, "--timestamp-format", "%Y-%m-%dT000000", to=target)])
+    (source / "project" / "secret").chmod(0)
+    finished([*without_root_powers, *backup_command(sshd, source, "--only", "project", to=target)])
+    lines = later("list", "project").stdout.splitlines()
+    assert ["incomplete" in line for line in lines if line.startswith("  2")] == [False, True]
+    assert "1 incomplete: not all could be read when they were made" in lines[-1]
+    back = later("restore", "project", "--to", str(tmp_path / "back"))
+    assert "is incomplete: not all of it could be read when it was made" in back.stderr
+    assert back.returncode == 0
+    gone = later("prune", "project", "--keep-last", "1", "--dry-run")
+    assert "newest complete" in gone.stdout
+    assert "would remove: " not in gone.stdout
+
+
+def test_an_entry_of_which_nothing_can_be_read_is_not_backed_up(
+    sshd: Sshd, source: Path, target: Path, without_root_powers: list[str]
+) -> None:
+    (source / "closed").mkdir(mode=0)
+    (source / "locked").write_text("x" * 5000)
+    (source / "locked").chmod(0)
+    done = finished([*without_root_powers, *backup_command(sshd, source, to=target)])
+    (source / "closed").chmod(0o700)
+    assert done.returncode == 3
+    for name in ("closed", "locked"):
+        assert f"NOT BACKED UP: {source}/{name}: cannot be read: Permission denied" in done.stderr
+    assert not any(path.name.lstrip(".").startswith(("closed", "locked")) for path in target.iterdir())
+    assert any(path.name.startswith("project") for path in target.iterdir())
+
+
 @pytest.mark.skipif(not ARE_SUPPORTED, reason="no extended attributes on this system")
 @pytest.mark.parametrize(("more", "stored"), [((), True), (("--no-xattrs",), False)])
 def test_extended_attributes_are_stored_unless_they_are_not_wanted(

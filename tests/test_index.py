@@ -129,13 +129,14 @@ def test_a_file_of_the_far_future_does_not_stop_a_backup(tmp_path: Path) -> None
     assert [member.path for _, member in archive.members()] == [ENTRY]
 
 
-@given(counts=st.lists(st.integers(0, 200_000), max_size=8))
-def test_an_index_of_any_length_is_read_back(counts: list[int]) -> None:
+@given(counts=st.lists(st.integers(0, 200_000), max_size=8), is_incomplete=st.booleans())
+def test_an_index_of_any_length_is_read_back(counts: list[int], is_incomplete: bool) -> None:
     segments = [Segment(number, 1, 2, bytes(32), 3, bytes(count)) for number, count in enumerate(counts)]
     writer = IndexWriter()
     parts = [writer.add(segment) for segment in segments]
-    data = b"".join([*parts, writer.finish(77)])
+    data = b"".join([*parts, writer.finish(77, is_incomplete=is_incomplete)])
     footer = read_footer(data[-FOOTER_SIZE:])
+    assert (footer.segments, footer.is_incomplete) == (len(segments), is_incomplete)
     assert list(read_index(footer, data[:-FOOTER_SIZE])) == segments
     assert gzip.decompress(data) == b""
 

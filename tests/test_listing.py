@@ -196,6 +196,7 @@ class TestCommand:
             "members": footer.members,
             "raw_size": footer.raw_length,
             "has_index": True,
+            "is_incomplete": False,
             "problem": None,
             "checksums": {"md5": digest},
         }

@@ -282,3 +282,10 @@ def test_a_fifo_is_not_opened(tmp_path: Path) -> None:
     archive = make_archive(tmp_path, ENTRY, tmp_path / "x")
     assert stat.S_ISFIFO((tmp_path / "entry").stat().st_mode)
     assert [found.type for _, found in archive.members()] == [b"6"]
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+def test_what_counts_as_a_loss_for_who_ignores_changes(ignores: bool) -> None:
+    problem = Problem(b"busy", ProblemKind.CHANGED, "it was written to")
+    assert problem.is_loss(ignores_changes=ignores) != ignores
+    assert problem._replace(kind=ProblemKind.VANISHED).is_loss(ignores_changes=ignores)

@@ -11,7 +11,9 @@ from anyio import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backup.archive.index import Footer
 from async_backup.catalog import StoredArchive
+from async_backup.endings import Ending
 from async_backup.errors import ConnectionDropped, ExitCode, RemoteDenied, RemoteNotFound, SettingsError
 from async_backup.pruning.model import (
     ArchiveJudged,
@@ -431,26 +433,34 @@ async def test_stopped_before_it_has_decided_it_removes_nothing() -> None:
     assert shelf.names == before
 
 
+FOOTER = Footer(1, 1, 1, 1, 1, 1)
+WHOLE, LACKING, CUT = Ending(FOOTER), Ending(FOOTER._replace(is_incomplete=True)), Ending(None, "cut")
+
+
 @given(
     st.lists(
-        st.tuples(st.integers(0, 24 * 60), st.booleans(), st.sampled_from(["", "", "cut"])), min_size=1, max_size=30
+        st.tuples(st.integers(0, 24 * 60), st.booleans(), st.sampled_from([WHOLE, WHOLE, LACKING, CUT])),
+        min_size=1,
+        max_size=30,
     ),
     st.builds(KeepRules, last=st.integers(1, 3), daily=st.integers(0, 3), monthly=st.integers(0, 2)),
 )
-def test_whatever_the_archives_and_the_rules_the_newest_verified_one_stays(
-    drawn: list[tuple[int, bool, str]], rules: KeepRules
+def test_whatever_the_rules_the_newest_verified_one_stays_and_the_newest_that_lacks_nothing(
+    drawn: list[tuple[int, bool, Ending]], rules: KeepRules
 ) -> None:
-    archives, problems = [], {}
-    for number, (hours, is_verified, problem) in enumerate(sorted(drawn, reverse=True)):
+    archives, endings = [], {}
+    for number, (hours, is_verified, ending) in enumerate(sorted(drawn, key=lambda one: one[0], reverse=True)):
         path = b"%d" % number
         hashes = ("md5",) if is_verified else ()
         archives.append(StoredArchive(path, b"wiki", NOW - timedelta(hours=hours), 1, 0.0, hashes))
-        problems[path] = problem
-    judged = {found.path: found for found in judge(archives, problems, rules, NOW)}
-    assert all(judged[path].stays for path, problem in problems.items() if problem)
-    whole = [archive for archive in archives if not problems[archive.path]]
-    newest = [archive for archive in whole if archive.checksums] or whole
-    assert all(judged[archive.path].stays for archive in newest[-1:])
+        endings[path] = ending
+    judged = {found.path: found for found in judge(archives, endings, rules, NOW)}
+    assert all(judged[path].stays for path, ending in endings.items() if ending is CUT)
+    ours = [archive for archive in archives if endings[archive.path] is not CUT]
+    verified = [archive for archive in ours if archive.checksums]
+    complete = [archive for archive in verified if endings[archive.path] is WHOLE]
+    for newest in (verified or ours, complete):
+        assert all(judged[archive.path].stays for archive in newest[-1:])
 
 
 def test_no_name_reaches_the_terminal_raw() -> None:

@@ -35,8 +35,10 @@ _MAGIC = b"async-backup"
 _MEMBER = struct.Struct("<cBHIIQqqQQHH")
 # offset, length, raw length; SHA-256 of the member's bytes; members, bytes of records
 _SEGMENT = struct.Struct("<QQQ32sII")
-# magic, format; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
-_FOOTER = struct.Struct("<12sHQQIIQQ")
+# magic, format, flags; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
+_FOOTER = struct.Struct("<12sBBQQIIQQ")
+_INCOMPLETE = 1
+"""Flag of a footer."""
 _CRC = struct.Struct("<I")  # of the footer's other fields
 FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size + _CRC.size
 _PIECE_ROOM = 128 << 10
@@ -98,6 +100,8 @@ class Footer(NamedTuple):
     segments: int
     members: int
     raw_length: int
+    is_incomplete: bool = False
+    """Whether something that belongs into the archive could not be read when it was made."""
 
 
 def member_record(path: bytes, meta: Meta, link: bytes, offset: int, flags: int = 0) -> bytes:
@@ -170,11 +174,11 @@ class IndexWriter:
             members.append(self._member(EXTRA_LIMIT))
         return b"".join(members)
 
-    def finish(self, offset: int) -> bytes:
+    def finish(self, offset: int, *, is_incomplete: bool = False) -> bytes:
         """The rest of the index and the footer, for an index that begins at `offset` of the archive."""
         rest = self._member(len(self._payload)) if self._payload else b""
-        footer = Footer(offset, self._length, self._crc, self._segments, self._members, self._raw_length)
-        fields = _FOOTER.pack(_MAGIC, FORMAT, *footer)
+        numbers = offset, self._length, self._crc, self._segments, self._members, self._raw_length
+        fields = _FOOTER.pack(_MAGIC, FORMAT, _INCOMPLETE if is_incomplete else 0, *numbers)
         return rest + extra_member(FOOTER_TAG, fields + _CRC.pack(zlib.crc32(fields)))
 
     def _member(self, length: int) -> bytes:
@@ -196,13 +200,13 @@ def read_footer(tail: bytes) -> Footer:
         raise ValueError(_NO_FOOTER) from error
     if end != len(tail) or not payload.startswith(_MAGIC):
         raise ValueError(_NO_FOOTER)
-    version = int.from_bytes(payload[len(_MAGIC) : len(_MAGIC) + 2], "little")
+    version, flags = payload[len(_MAGIC) : len(_MAGIC) + 2]
     if version != FORMAT:
         raise ValueError(f"the index has format {version}, this program reads {FORMAT}: a newer one is needed")
     fields, crc = payload[: -_CRC.size], payload[-_CRC.size :]
     if len(fields) != _FOOTER.size or crc != _CRC.pack(zlib.crc32(fields)):
         raise ValueError("the footer is damaged: its checksum differs")
-    return Footer(*_FOOTER.unpack(fields)[2:])
+    return Footer._make((*_FOOTER.unpack(fields)[3:], bool(flags & _INCOMPLETE)))
 
 
 def read_index(footer: Footer, data: bytes) -> Iterator[Segment]:

@@ -85,6 +85,10 @@ class Problem(NamedTuple):
     kind: ProblemKind
     reason: str
 
+    def is_loss(self, *, ignores_changes: bool) -> bool:
+        """Whether something is missing; a file that changed while it was read may not count."""
+        return self.kind.is_loss and not (ignores_changes and self.kind is ProblemKind.CHANGED)
+
 
 class Replaced(OSError):
     """Another file stands where the plan saw one."""

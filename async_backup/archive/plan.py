@@ -73,7 +73,7 @@ class Planner:
         self.problems: list[Problem] = []
 
     def jobs(self) -> Iterator[Job]:
-        """The segments in the order of the archive. Raises OSError where the source or the entry is not there."""
+        """The segments in the order of the archive. Raises OSError where the source or the entry cannot be read."""
         with Descent(self._source) as descent:
             yield from self._walk(descent)
         self._batches.cut(is_last=True)
@@ -108,6 +108,8 @@ class Planner:
             directory = self._opened(descent, path, Node(name, meta))
             return (yield from self._inside(path, directory))
         except OSError as error:
+            if not parent:
+                raise  # nothing of the entry can be read
             self._report(path, error)
             return []
 

@@ -57,8 +57,8 @@ def prune(
     """Remove old archives: of each entry those that no --keep rule keeps, with their checksum files.
 
     Never removed, whatever the rules say: the newest verified archive of an entry (where none is verified, the
-    newest), and what does not have both a name and a footer of ours. Checksum files of ours whose archives are gone
-    are removed as well.
+    newest), the newest that lacks nothing, and what does not have both a name and a footer of ours. Checksum files of
+    ours whose archives are gone are removed as well.
 
     With --profile the destinations are those of the profile, each in turn, and all arguments are entries.
     """

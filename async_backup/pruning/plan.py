@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from async_backup.catalog import Catalog, StoredArchive
+    from async_backup.endings import Ending
     from async_backup.remote.base import RemoteStore
     from async_backup.retention import KeepRules
 
 NEWEST = "newest"
 NEWEST_VERIFIED = "newest verified"
+NEWEST_COMPLETE = "newest complete"
 
 
 def chosen(catalog: Catalog, entries: Sequence[bytes]) -> Catalog:
@@ -48,27 +50,30 @@ async def plan_archives(store: RemoteStore, catalog: Catalog, rules: KeepRules, 
     entries = catalog.entries()
     archives = [archive for found in entries.values() for archive in found]
     endings = await read_endings(store, archives)
-    problems = {archive.path: ending.problem for archive, ending in zip(archives, endings, strict=True)}
-    return [judged for found in entries.values() for judged in judge(found, problems, rules, now)]
+    by_path = {archive.path: ending for archive, ending in zip(archives, endings, strict=True)}
+    return [judged for found in entries.values() for judged in judge(found, by_path, rules, now)]
 
 
 def judge(
-    archives: Sequence[StoredArchive], problems: Mapping[bytes, str], rules: KeepRules, now: datetime
+    archives: Sequence[StoredArchive], endings: Mapping[bytes, Ending], rules: KeepRules, now: datetime
 ) -> Iterator[ArchiveJudged]:
     """What is to become of the archives of one entry, from the oldest to the newest.
 
     One with a problem (by path) stays and counts for no rule: it is not known to be a whole archive of ours. Of the
-    others the newest verified one stays, or where none is verified the newest, whatever the rules say.
+    others the newest verified one stays, or where none is verified the newest, whatever the rules say; and if that
+    is one that lacks something, so does the newest verified one that lacks nothing.
     """
-    ours = [archive for archive in archives if not problems[archive.path]]
+    ours = [archive for archive in archives if not endings[archive.path].problem]
     times = [archive.when for archive in ours if archive.when is not None]
     reasons = {archive.path: found for archive, found in zip(ours, decide(times, rules, now=now), strict=True)}
     past = [archive for archive in ours if archive.when is not None and archive.when <= now]
     verified = [archive for archive in past if archive.checksums]
-    for newest in (verified or past)[-1:]:
-        reasons[newest.path] = reasons[newest.path] or (NEWEST_VERIFIED if verified else NEWEST,)
+    complete = [archive for archive in verified if not endings[archive.path].is_incomplete]
+    for found, reason in ((verified or past, NEWEST_VERIFIED if verified else NEWEST), (complete, NEWEST_COMPLETE)):
+        for newest in found[-1:]:
+            reasons[newest.path] = reasons[newest.path] or (reason,)
     for archive in archives:
-        yield _judged(archive, reasons.get(archive.path, ()), problems[archive.path])
+        yield _judged(archive, reasons.get(archive.path, ()), endings[archive.path].problem)
 
 
 def _judged(archive: StoredArchive, reasons: tuple[str, ...], problem: str) -> ArchiveJudged:

@@ -57,6 +57,8 @@ class RestoreStarted:
     members: int | None
     wanted_size: int
     reason: str = ""
+    is_incomplete: bool = False
+    """Whether not all that belongs into it could be read when it was made."""
 
 
 @dataclass(frozen=True, slots=True)

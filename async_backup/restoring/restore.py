@@ -144,7 +144,12 @@ class Restore:
         number = max(len(jobs), 1)
         processes, channels = min(limits.processes, number), min(limits.connections * limits.channels, number)
         async with self._open_unpackers(processes, channels, longest, rules) as unpackers:
-            self._begin(RestoreStarted(self._path, archive.reader.size, archive.footer.members, size))
+            footer = archive.footer
+            self._begin(
+                RestoreStarted(
+                    self._path, archive.reader.size, footer.members, size, is_incomplete=footer.is_incomplete
+                )
+            )
             restoring = IndexedRestore(archive, unpackers, self._progress, late, salvage=settings.salvage)
             self._is_lost = restoring.is_lost
             await restoring.run(jobs)

@@ -14,7 +14,7 @@ from async_backup.text import counted, shown, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from async_backup.archive.index import Member
+    from async_backup.archive.index import Footer, Member
     from async_backup.listing.archives import ListedArchive, Listing
 
 _TYPES = {
@@ -51,7 +51,7 @@ def _archive_lines(listed: ListedArchive, *, is_detailed: bool) -> Iterator[str]
     archive, footer = listed.archive, listed.footer
     mark = " " if archive.when else "*"
     unpacked, members = (size(footer.raw_length), str(footer.members)) if footer else ("-", "-")
-    notes = [", ".join(archive.checksums) or "none", *([] if footer else ["no index"])]
+    notes = [", ".join(archive.checksums) or "none", *_notes(footer)]
     when = f"{archive.when or datetime.fromtimestamp(archive.mtime):%Y-%m-%d %H:%M:%S}{mark}"
     yield f"  {when}{size(archive.size):>10}{unpacked:>12}{members:>10}  {', '.join(notes)}"
     if is_detailed:
@@ -59,6 +59,12 @@ def _archive_lines(listed: ListedArchive, *, is_detailed: bool) -> Iterator[str]
         yield from (f"    {name} {value or '(not as we write it)'}" for name, value in listed.checksums.items())
         if listed.problem:
             yield f"    no index: {shown(listed.problem)}"
+
+
+def _notes(footer: Footer | None) -> list[str]:
+    if footer is None:
+        return ["no index"]
+    return ["incomplete"] if footer.is_incomplete else []
 
 
 def _total_lines(archives: Sequence[ListedArchive]) -> Iterator[str]:
@@ -70,6 +76,8 @@ def _total_lines(archives: Sequence[ListedArchive]) -> Iterator[str]:
     total = size(sum(listed.archive.size for listed in archives))
     more = [f"{unrecorded} without a checksum"] if unrecorded else []
     more += [f"{unknown} without an index"] if unknown else []
+    lacking = sum(listed.footer is not None and listed.footer.is_incomplete for listed in archives)
+    more += [f"{lacking} incomplete: not all could be read when they were made"] if lacking else []
     yield ", ".join([f"{counted(len(archives), 'archive')} of {entries}: {total}", *more])
 
 
@@ -85,6 +93,7 @@ def listed_fields(listed: ListedArchive) -> dict[str, object]:
         "members": footer.members if footer else None,
         "raw_size": footer.raw_length if footer else None,
         "has_index": footer is not None,
+        "is_incomplete": footer.is_incomplete if footer else None,
         "problem": listed.problem or None,
         "checksums": listed.checksums,
     }

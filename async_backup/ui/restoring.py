@@ -68,6 +68,8 @@ class RestorePrinter(Lines):
             self._out(f"{shown(event.archive)} is read from its beginning to its end: {shown(event.reason)}")
         else:
             members = counted(event.members, "member")
+            if event.is_incomplete:
+                self._err(f"{shown(event.archive)} is incomplete: not all of it could be read when it was made")
             self._detail(f"{shown(event.archive)}: {members}, {size(event.wanted_size)} of {size(event.size)} to fetch")
 
     def _all_ended(self, report: AllReport) -> None:
