@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,20 @@ def test_one_that_is_longer_than_any_ends_it_before_it_is_there(length: int, cut
 def test_one_of_the_greatest_length_arrives() -> None:
     content = random.Random(1).randbytes(MAX_SFTP_PACKET_LEN - 5)
     assert received(answer(DATA, 7, content), range(0, MAX_SFTP_PACKET_LEN, 32_768)).taken == [(DATA, 7, content)]
+
+
+def test_an_answer_in_crumbs_costs_little_more_than_its_size() -> None:
+    content = random.Random(2).randbytes(100_000)
+    stream, handler, session = answer(DATA, 7, content), Handler(), Session()
+    Answers(handler, session)
+    tracemalloc.start()
+    try:
+        for place in range(len(stream)):
+            session.data_received(stream[place : place + 1] + b"", None)
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(content)
+    finally:
+        tracemalloc.stop()
+    assert handler.taken == [(DATA, 7, content)]
 
 
 def test_what_is_no_sftp_goes_where_it_went() -> None:

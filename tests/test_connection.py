@@ -5,10 +5,20 @@ from __future__ import annotations
 import hashlib
 from asyncio import Timeout, timeout
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+import asyncssh
 import pytest
-from anyio import CancelScope, create_task_group, fail_after, move_on_after, sleep, wait_all_tasks_blocked
+from anyio import (
+    CancelScope,
+    create_task_group,
+    fail_after,
+    move_on_after,
+    sleep,
+    sleep_forever,
+    wait_all_tasks_blocked,
+)
 
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, RemoteNotFound, Unreachable
@@ -16,15 +26,16 @@ from async_backup.remote.ssh import watch
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.watch import Watch
 from tests.conftest import need_sshd
-from tests.embedded import embedded_server
+from tests.embedded import Fault, embedded_server
 from tests.file_faults import CountHandles, Hang
 from tests.proxy import BlackHole, FaultProxy
 from tests.stores import FEW, calm_sshd, dialled, login, on_sshd, opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from async_backup.demo.files import DemoFiles
     from async_backup.remote.ssh.shell import Shell
     from tests.sshd import Sshd
 
@@ -265,3 +276,65 @@ class TestWatch:
         with pytest.raises(TimeoutError):
             await request()
         assert watched.requests == 0
+
+
+class AnswersNoMore(Fault):
+    """The first write is answered with a status that says that the connection was lost, others not at all."""
+
+    async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
+        del files, offset, data
+        self.hit()
+        if self.fired == 1:
+            raise asyncssh.SFTPConnectionLost("so it is said")
+        await sleep_forever()
+        return None
+
+
+@pytest.mark.parametrize("is_reading", [False, True])
+async def test_who_waits_for_the_window_of_a_channel_that_is_given_up_does_not_wait_for_ever(
+    sshd: Sshd, tmp_path: Path, is_reading: bool
+) -> None:
+    (tmp_path / "b").write_bytes(bytes(9_000_000))
+    async with (
+        FaultProxy(sshd.port) as proxy,
+        dialled(on_sshd(sshd, tmp_path, port=proxy.port), login(sshd)) as connection,
+    ):
+        channel = await connection.open_channel()
+        name, flags = ("b", OpenFlags.READ) if is_reading else ("a", OpenFlags.CREATE)
+        handle = await channel.open(bytes(tmp_path / name), flags)
+        proxy.fault = BlackHole()
+        with fail_after(10):
+            async with create_task_group() as tasks:
+                for start in (0, 3_000_000, 6_000_000):
+                    part = memoryview(bytearray(3_000_000))
+                    call = partial(handle.read_into, start, part)
+                    if not is_reading:
+                        call = partial(handle.write_all, start, part, take_at_once)
+                    tasks.start_soon(dropped, call)
+                await wait_all_tasks_blocked()
+                channel.discard()
+        assert channel.watch.requests == 0
+        connection.abort()
+
+
+async def test_one_answer_that_says_that_all_is_lost_ends_all_requests_of_its_channel(tmp_path: Path) -> None:
+    async with (
+        embedded_server(tmp_path, AnswersNoMore()) as server,
+        dialled(server.destination(), server.ssh()) as connection,
+    ):
+        channel = await connection.open_channel()
+        handle = await channel.open(b"/a", OpenFlags.CREATE)
+        with fail_after(10):
+            async with create_task_group() as tasks:
+                for number in range(4):
+                    tasks.start_soon(dropped, partial(handle.write, number, b"x"))
+        assert not channel.is_usable
+
+
+async def take_at_once(size: int) -> None:
+    del size
+
+
+async def dropped(call: Callable[[], Awaitable[None]]) -> None:
+    with pytest.raises(ConnectionDropped):
+        await call()

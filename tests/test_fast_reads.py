@@ -75,7 +75,7 @@ async def test_windows_of_what_is_written_take_the_short_way_too(root: Path) -> 
 async def test_a_version_of_the_library_that_nobody_has_looked_into_is_left_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortcuts, "KNOWN", "1.")
+    monkeypatch.setattr(shortcuts, "KNOWN", {"1.0"})
     async with line(root) as on:
         assert await read_all(on) == CONTENT
         assert on.received.count(MSG_CHANNEL_DATA) > len(CONTENT) // (32 << 10)

@@ -73,7 +73,7 @@ async def test_a_cipher_in_cbc_mode_keeps_the_library_s_own_way_with_its_ignored
 async def test_so_does_a_version_of_the_library_that_nobody_has_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortcuts, "KNOWN", "1.")
+    monkeypatch.setattr(shortcuts, "KNOWN", {"1.0"})
     async with line(tmp_path) as on:
         await write_all(on, b"a", CONTENT)
         assert not on.is_fast

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _LENGTH = 4
+_MOST_PARTS = 2048
+"""Pieces of an answer that are kept apart: a server may send it in crumbs, each of which costs some hundred bytes."""
 _DATA = b"\x67"
 """The first byte of SSH_FXP_DATA (SFTP draft 02, section 3)."""
 
@@ -40,6 +42,8 @@ class Answers:
             self._take_other(data, kind)
             return
         self._parts.append(memoryview(data))
+        if len(self._parts) > _MOST_PARTS:
+            self._parts = [memoryview(b"".join(self._parts))]
         self._size += len(data)
         while self._size >= self._wanted and self._handler._writer:
             self._wanted = self._advanced()

@@ -107,10 +107,10 @@ class Channel:
                     self.watch.note_answer()
                     raise request_error(error, host, doing) from error
         except ConnectionDropped:
-            self._is_discarded = True
+            self.discard()
             raise
         except TimeoutError as error:
-            self._is_discarded = True
+            self.discard()
             told = f"no answer for {self.connection.timeout:g} seconds"
             raise ConnectionDropped(f"{host}: {doing}: {told}") from error
 

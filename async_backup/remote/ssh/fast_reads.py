@@ -32,7 +32,9 @@ class FastReads:
         connection._recv_pkthdr = self._receive
 
     def add(self, channel: Any) -> None:
-        """Bring this channel its data on the short way."""
+        """Bring this channel its data on the short way; those that are gone are forgotten."""
+        there = self._connection._channels
+        self._channels = {number: old for number, old in self._channels.items() if there.get(number) is old}
         self._channels[channel._recv_chan] = channel
 
     def _receive(self) -> bool:

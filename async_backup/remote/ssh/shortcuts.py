@@ -10,8 +10,8 @@ from async_backup.remote.ssh.answers import Answers
 from async_backup.remote.ssh.fast_reads import FastReads
 from async_backup.remote.ssh.fast_writes import FastWrites
 
-KNOWN = "2.24."
-"""How versions of asyncssh begin whose inside is known: read, and tested with every cipher."""
+KNOWN = {"2.24.1"}
+"""Versions of asyncssh whose inside is known: read, and tested with every cipher."""
 
 
 class Shortcuts:
@@ -22,7 +22,7 @@ class Shortcuts:
     """
 
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
-        self._are_known = asyncssh.__version__.startswith(KNOWN)
+        self._are_known = asyncssh.__version__ in KNOWN
         self._reads = FastReads(connection) if self._are_known else None
 
     def take(self, sftp: asyncssh.SFTPClient) -> None:

@@ -25,16 +25,19 @@ class Watch:
         self._under_way: dict[int, tuple[Timeout, int]] = {}
         self._last = 0
         self._since = time.monotonic()
+        self._is_over = False
 
     def begin(self, limit: Timeout, size: int) -> int:
         """Note a request that carries `size` bytes, for which `end` wants the number that is returned.
 
-        `cancel` makes its `limit` run out, which several requests may share.
+        `cancel` makes its `limit` run out, which several requests may share, also if it was called before.
         """
         if not self._under_way:
             self._since = time.monotonic()
         self._last += 1
         self._under_way[self._last] = limit, size
+        if self._is_over:
+            _run_out(limit)
         return self._last
 
     def end(self, number: int) -> None:
@@ -58,6 +61,13 @@ class Watch:
         return bool(self._under_way) and time.monotonic() - self._since > allowed
 
     def cancel(self) -> None:
+        """End all requests, those under way and those to come: a channel that ends drops them without a word."""
+        self._is_over = True
         limits, self._under_way = {limit for limit, _ in self._under_way.values()}, {}
         for limit in limits:
-            limit.reschedule(get_running_loop().time())
+            _run_out(limit)
+
+
+def _run_out(limit: Timeout) -> None:
+    if not limit.expired():
+        limit.reschedule(get_running_loop().time())
