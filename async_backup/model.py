@@ -127,4 +127,6 @@ class Report:
         if self.is_interrupted:
             return ExitCode.INTERRUPTED
         lost = self.source_errors or self.failed or any(outcome.problems.losses for outcome in self.committed)
-        return ExitCode.INCOMPLETE if lost else ExitCode.COMPLETE
+        if lost:
+            return ExitCode.INCOMPLETE
+        return ExitCode.COMPLETE if self.outcomes else ExitCode.NOTHING_DONE

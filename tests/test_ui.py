@@ -165,7 +165,7 @@ def test_the_summary_names_what_is_not_safe() -> None:
     ("report", "code"),
     [
         (Report((COMMITTED,)), ExitCode.COMPLETE),
-        (Report(()), ExitCode.COMPLETE),
+        (Report(()), ExitCode.NOTHING_DONE),
         (Report((COMMITTED, Failed(ENTRY, ConnectionDropped("lost")))), ExitCode.INCOMPLETE),
         (Report((COMMITTED,), (ConnectionDropped("source"),)), ExitCode.INCOMPLETE),
         (Report((COMMITTED,), is_interrupted=True), ExitCode.INTERRUPTED),

@@ -63,7 +63,7 @@ def _asked() -> Answers:
     source = _ask("Directory whose entries to back up", _source)
     to = _ask("Destination (user@host:/dir, or host:dir with an alias of ~/.ssh/config)", _destination)
     port = _ask("Port (leave empty for ssh's own)", _port, default="")
-    key = _ask("Private key (leave empty for ssh-agent and the keys in ~/.ssh)", _key, default="")
+    key = _ask("Private key (leave empty for ssh-agent, ~/.ssh/config and ~/.ssh/id_*)", _key, default="")
     daily, weekly, monthly = (
         _ask(f"How many {word} archives of each entry `prune` keeps", _count, default=default)
         for word, default in (("daily", "7"), ("weekly", "5"), ("monthly", "12"))

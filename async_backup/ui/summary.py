@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from async_backup.archive.member import ProblemKind
 from async_backup.text import counted, duration, one_line, shown, size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from async_backup.model import Committed, Report
 
 
@@ -39,7 +42,7 @@ def _trouble(report: Report) -> list[str]:
         lines += [f"  {shown(outcome.entry.path)}{place}" for outcome, place in zip(report.failed, where, strict=True)]
     if report.interrupted:
         lines.append(f"{counted(len(report.interrupted), 'entry was', 'entries were')} not committed")
-    lines += [_incomplete(outcome) for outcome in report.committed if outcome.problems.losses]
+    lines += [line for outcome in report.committed if outcome.problems.losses for line in _incomplete(outcome, report)]
     lines += [f"left on the server: {shown(name)} (a run that may remove files does)" for name in report.leftovers]
     return lines
 
@@ -56,6 +59,10 @@ def _by_destination(report: Report) -> list[str]:
     ]
 
 
-def _incomplete(outcome: Committed) -> str:
-    files = counted(outcome.problems.losses, "file")
-    return f"{shown(outcome.entry.path)}: {files} changed or could not be read (named above)"
+def _incomplete(outcome: Committed, report: Report) -> Iterator[str]:
+    where = shown(outcome.entry.path) + f" --> {shown(outcome.destination)}" * (len(report.destinations) > 1)
+    has_no_checksum = any(problem.kind is ProblemKind.CHECKSUM_FILE for problem in outcome.problems.first)
+    if files := outcome.problems.losses - has_no_checksum:
+        yield f"{where}: {counted(files, 'file')} changed or could not be read (named above)"
+    if has_no_checksum:
+        yield f"{where}: its checksum file is missing; `verify --deep --repair-checksums` writes it once there is room"

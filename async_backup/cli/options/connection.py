@@ -36,7 +36,7 @@ Keys = Annotated[
         metavar="FILE",
         help="Private key; may be given several times.",
         rich_help_panel=_CONNECTION,
-        show_default="ssh-agent and ~/.ssh",
+        show_default="ssh-agent, ~/.ssh/config and ~/.ssh/id_*",
     ),
 ]
 KnownHosts = Annotated[

@@ -33,7 +33,7 @@ Metrics = Annotated[
     typer.Option(
         metavar="FILE.prom",
         help="Write the run's figures at its end, for the textfile collector of Prometheus' node_exporter. One file a "
-        "profile. Needs async-backup[metrics].",
+        "profile. Needs prometheus-client, which the extra `metrics` brings.",
         rich_help_panel=_UNATTENDED,
         show_default=False,
     ),
