@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,13 @@ def test_the_summary_names_what_is_not_safe() -> None:
 )
 def test_a_report_knows_its_exit_code(report: Report, code: ExitCode) -> None:
     assert report.exit_code is code
+
+
+def test_a_missing_checksum_file_is_no_file_that_could_not_be_read() -> None:
+    problem = Problem(b"entry", ProblemKind.CHECKSUM_FILE, "no room")
+    lines = summary(Report((replace(COMMITTED, problems=Problems().plus(problem, is_loss=True)),)))
+    assert not any("could not be read" in line for line in lines)
+    assert "--repair-checksums" in lines[-1]
 
 
 def test_a_file_that_was_lost_makes_the_run_incomplete_and_a_socket_does_not() -> None:

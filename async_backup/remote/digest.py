@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from async_backup.errors import NoDigestCommand, RemoteError
+from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError
 from async_backup.remote.base import StoredDigest
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ class DigestCommand:
         shell = await self._pool.shell()
         reply = b""
         for command in COMMANDS[self._algorithm]:
-            answer = await shell.run(command_line(command, path), self._timeout)
+            try:
+                answer = await shell.run(command_line(command, path), self._timeout)
+            except ConnectionDropped as error:
+                told = f"{self._pool.host}: no command can be run there; is the account for SFTP only?"
+                raise NoDigestCommand(f"{told} ({error})") from error
             if parse_digest(answer, self._algorithm) == expected:
                 self._command = command
                 return command
