@@ -402,3 +402,14 @@ async def test_without_repair_a_missing_checksum_file_is_only_noted(archive: byt
     found = await check(store_of(archive, recorded=[]))
     assert found.reasons() == ["no recorded checksum to compare with; --repair-checksums writes one"]
     assert (found.verdict(), found.report.exit_code) == (Verdict.WHOLE, 0)
+
+
+@pytest.mark.parametrize("content", [b"x\n", tar_gz("a", "b")])
+async def test_what_others_made_is_passed_over_and_gets_no_checksum_file(archive: bytes, content: bytes) -> None:
+    store = store_of(archive)
+    store.put(b"/backups/theirs.tar.gz", content)
+    before = dict(store.files)
+    found = await deep_check(store, repair=RUN)
+    assert found.verdict(b"theirs.tar.gz") is Verdict.PASSED_OVER
+    assert found.report.exit_code == 0
+    assert store.files == before

@@ -114,7 +114,8 @@ async def read_record(store: RemoteStore, item: Item) -> str:
 
 
 def _bad(item: Item, reason: str) -> str:
-    return f"its checksum file {os.fsdecode(os.path.basename(item.checksum_file))} is of no use: {reason}"
+    name = os.fsdecode(os.path.basename(item.checksum_file))
+    return f"its checksum file {name} is of no use: {reason}; remove it, and --deep --repair-checksums writes a new one"
 
 
 def check_any(archives: Sequence[StoredArchive], where: bytes) -> None:

@@ -151,6 +151,9 @@ class DeepCheck:
         try:
             archive = await read_archive(reader, item.archive.path)
         except DamagedArchive as error:
+            if isinstance(error, NoIndex) and not item.is_ours and not item.algorithm:
+                findings.note(Verdict.PASSED_OVER, "neither its name nor its end is ours; name it to have it read")
+                return
             await self._check_as_stream(reader, hasher, findings, error)
             return
         if archive.longest_segment > unpackers.slots.size:
