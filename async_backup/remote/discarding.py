@@ -33,7 +33,7 @@ async def discarded_on_error(
         if not await _remove(store, temporary, file, grace):
             name = os.fsdecode(temporary)
             leftovers.append(name)
-            error.add_note(f"{name} may be left on the server; the next run that may remove files does")
+            error.add_note(f"{name} may be left on the server; the next run removes it, if its account may")
         raise
 
 

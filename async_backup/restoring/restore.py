@@ -125,7 +125,7 @@ class Restore:
         try:
             archive = await read_archive(reader, self._path)
         except NoIndex as error:
-            await self._unpack_stream(reader, rules, late, str(error))
+            await self._unpack_stream(reader, rules, late, str(error.__cause__ or error))
         except DamagedArchive as error:
             if not self._settings.salvage:
                 raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error

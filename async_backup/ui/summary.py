@@ -43,7 +43,8 @@ def _trouble(report: Report) -> list[str]:
     if report.interrupted:
         lines.append(f"{counted(len(report.interrupted), 'entry was', 'entries were')} not committed")
     lines += [line for outcome in report.committed if outcome.problems.losses for line in _incomplete(outcome, report)]
-    lines += [f"left on the server: {shown(name)} (a run that may remove files does)" for name in report.leftovers]
+    hint = "the next run removes it, if its account may remove files"
+    lines += [f"left on the server: {shown(name)} ({hint})" for name in report.leftovers]
     return lines
 
 
