@@ -25,6 +25,10 @@ from async_backup.unpack.rules import Overwrite
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from anyio import Event
+
+    from async_backup.restoring.model import AllReport, RestoreReport
+
 
 def restore(
     ctx: typer.Context,
@@ -93,12 +97,15 @@ def restore(
         as_json=as_json,
         verbosity=verbosity,
     )
+
+    async def job(stop: Event) -> RestoreReport | AllReport:
+        if everything:
+            return await restore_all(settings, end, listener, stop=stop)
+        return await restore_one(settings, listener, stop=stop)
+
     with display:
-        raise typer.Exit(
-            run_until_stopped(lambda stop: restore_all(settings, end, listener, stop=stop), as_json=as_json).exit_code
-            if everything
-            else run_until_stopped(lambda stop: restore_one(settings, listener, stop=stop), as_json=as_json).exit_code
-        )
+        report = run_until_stopped(job, as_json=as_json)
+    raise typer.Exit(report.exit_code)
 
 
 def _everything(words: list[str]) -> tuple[str, list[str]]:
