@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from async_backup.archive.index import FOOTER_SIZE, PIECE, read_footer
+from async_backup.archive.index import FOOTER_SIZE, PIECE, IndexWriter, read_footer
 from async_backup.archive.member import DIRECTORY, REGULAR
 from async_backup.checksum_files import checksum_name
 from async_backup.config import Limits
@@ -413,3 +413,14 @@ async def test_what_others_made_is_passed_over_and_gets_no_checksum_file(archive
     assert found.verdict(b"theirs.tar.gz") is Verdict.PASSED_OVER
     assert found.report.exit_code == 0
     assert store.files == before
+
+
+async def test_an_archive_that_lacks_something_is_whole_with_a_note(archive: bytes) -> None:
+    footer = read_footer(archive[-FOOTER_SIZE:])
+    index, parts = IndexWriter(), [archive[: footer.index_offset]]
+    parts += [index.add(segment) for segment in segments_of(archive)]
+    lacking = b"".join([*parts, index.finish(footer.index_offset, is_incomplete=True)])
+    found = await check(store_of(lacking))
+    assert found.verdict() is Verdict.WHOLE
+    assert found.reasons() == ["it is incomplete: not all of it could be read when it was made"]
+    assert found.report.exit_code == 0

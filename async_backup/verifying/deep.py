@@ -158,6 +158,8 @@ class DeepCheck:
             return
         if archive.longest_segment > unpackers.slots.size:
             raise _LongSegments(archive.longest_segment)
+        if archive.footer.is_incomplete:
+            findings.note(Verdict.WHOLE, "it is incomplete: not all of it could be read when it was made")
         await SegmentCheck(archive, unpackers, hasher, findings).run()
 
     async def _check_as_stream(
