@@ -186,6 +186,11 @@ def test_an_index_that_is_wrong_under_a_right_checksum_is_a_value_error_or_harml
     assert len(read) <= footer.segments
 
 
+def test_a_segment_longer_than_memory_is_a_damaged_index() -> None:
+    with pytest.raises(ValueError, match="the index is damaged"):
+        list(Segment(0, 1, 2**64 - 1, bytes(32), 0, pack_records([b"record"])).listing())
+
+
 @given(tail=st.binary(max_size=2 * FOOTER_SIZE))
 def test_any_other_bytes_are_no_footer(tail: bytes) -> None:
     with pytest.raises(ValueError, match="no index"):

@@ -6,6 +6,7 @@ import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,8 @@ from async_backup.hooks.attend import Attendance, attended
 from async_backup.hooks.context import Surroundings
 from async_backup.hooks.model import PingFailed
 from async_backup.hooks.ping import Pinger, PingUrl
-from async_backup.model import Report
+from async_backup.model import Committed, Entry, Problems, Report
+from async_backup.remote.base import StoredDigest
 from async_backup.ui.json_lines import line_of
 
 if TYPE_CHECKING:
@@ -216,17 +218,22 @@ class TestDelivery:
         assert len(monitor.told[0][2]) == 10_000
 
 
+ENTRY = Entry(Path("/srv"), b"wiki", b"", b"wiki.tar.gz")
+COMMITTED = Committed(ENTRY, 1, 1, 1, "aa", StoredDigest("aa", "md5sum"), Problems())
 AROUND = Surroundings("run-1", "", (), {}, lambda ending: f"the summary of {type(ending).__name__}")
 
 
 class TestRun:
-    async def test_a_run_is_told_at_its_start_and_at_its_end(self, monitor: Monitor) -> None:
+    @pytest.mark.parametrize(("outcomes", "path"), [((COMMITTED,), "/u?rid=1"), ((), "/u/fail?rid=1")])
+    async def test_a_run_is_told_at_its_start_and_at_its_end(
+        self, monitor: Monitor, outcomes: tuple[Committed, ...], path: str
+    ) -> None:
         events: list[object] = []
         attendance = Attendance(AROUND, line_of, ping=monitor.url("/u?rid=1"))
         async with attended(attendance, events.append, Event()) as listener:
-            listener(RunEnded(Report()))
-        assert monitor.told == [("GET", "/u/start?rid=1", ""), ("POST", "/u?rid=1", "the summary of Report")]
-        assert events == [RunEnded(Report())]
+            listener(RunEnded(Report(outcomes)))
+        assert monitor.told == [("GET", "/u/start?rid=1", ""), ("POST", path, "the summary of Report")]
+        assert events == [RunEnded(Report(outcomes))]
 
     async def test_an_error_is_told_as_a_failure(self, monitor: Monitor) -> None:
         attendance = Attendance(AROUND, line_of, ping=monitor.url("/u"))

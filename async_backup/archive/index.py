@@ -131,7 +131,7 @@ def _unpack_records(packed: bytes, most: int) -> Iterator[Member]:
     try:
         inflating = zlib.decompressobj()
         data = inflating.decompress(packed, most)
-    except zlib.error as error:
+    except (zlib.error, OverflowError) as error:  # the latter from a length that no segment has
         raise ValueError(f"the index is damaged: {error}") from error
     if not inflating.eof and packed:
         raise ValueError("the index is damaged: the records of a segment are longer than it, or cut short")
