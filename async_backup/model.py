@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from async_backup.archive.member import ProblemKind
 from async_backup.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -49,10 +50,13 @@ class Problems:
     first: tuple[Problem, ...] = ()
     count: int = 0
     losses: int = 0
+    has_no_checksum: bool = False
+    """Whether one of them is that the checksum file was not written."""
 
     def plus(self, problem: Problem, *, is_loss: bool) -> Problems:
         first = (*self.first, problem) if len(self.first) < PROBLEMS_KEPT else self.first
-        return Problems(first, self.count + 1, self.losses + is_loss)
+        has_no_checksum = self.has_no_checksum or problem.kind is ProblemKind.CHECKSUM_FILE
+        return Problems(first, self.count + 1, self.losses + is_loss, has_no_checksum)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,9 +218,9 @@ def test_an_archive_that_lacks_a_file_says_so_for_good(
     finished([*without_root_powers, *backup_command(sshd, source, "--only", "project", to=target)])
     lines = later("list", "project").stdout.splitlines()
     assert ["incomplete" in line for line in lines if line.startswith("  2")] == [False, True]
-    assert "1 incomplete: not all could be read when they were made" in lines[-1]
+    assert "1 incomplete: something changed or could not be read when they were made" in lines[-1]
     back = later("restore", "project", "--to", str(tmp_path / "back"))
-    assert "is incomplete: not all of it could be read when it was made" in back.stderr
+    assert "is incomplete: something changed or could not be read when it was made" in back.stderr
     assert back.returncode == 0
     gone = later("prune", "project", "--keep-last", "1", "--dry-run")
     assert "newest complete" in gone.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from asyncio import Timeout, timeout
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from anyio import (
 )
 
 from async_backup.config import Verify
+from async_backup.demo.files import DemoFiles
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, RemoteNotFound, Unreachable
 from async_backup.remote.ssh import watch
 from async_backup.remote.ssh.connection import OpenFlags
@@ -32,10 +33,9 @@ from tests.proxy import BlackHole, FaultProxy
 from tests.stores import FEW, calm_sshd, dialled, login, on_sshd, opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from async_backup.demo.files import DemoFiles
     from async_backup.remote.ssh.shell import Shell
     from tests.sshd import Sshd
 
@@ -329,6 +329,30 @@ async def test_one_answer_that_says_that_all_is_lost_ends_all_requests_of_its_ch
                 for number in range(4):
                     tasks.start_soon(dropped, partial(handle.write, number, b"x"))
         assert not channel.is_usable
+
+
+class ListsStrangeNames(Fault):
+    """A server that lists what is in other directories, or no name at all."""
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        async def scandir(_files: DemoFiles, _path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+            for name in (b"..", b"../up", b"/etc", b"a/b", b"nul\0", b"", b"fine"):
+                yield asyncssh.SFTPName(name, attrs=asyncssh.SFTPAttrs(permissions=0o40755))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DemoFiles, "scandir", scandir)
+            self.hit()
+            yield
+
+
+async def test_what_is_listed_but_cannot_be_in_a_directory_is_not_there(tmp_path: Path) -> None:
+    async with (
+        embedded_server(tmp_path, ListsStrangeNames()) as server,
+        dialled(server.destination(), server.ssh()) as connection,
+    ):
+        channel = await connection.open_channel()
+        assert [entry.name for entry in await channel.entries(b"/")] == [b"fine"]
 
 
 async def take_at_once(size: int) -> None:

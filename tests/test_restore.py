@@ -294,6 +294,17 @@ async def test_without_salvage_a_file_that_lacks_a_piece_is_not_left(source: Pat
     )
 
 
+async def test_nor_is_one_that_was_hurt_behind_the_damage_that_ended_it(source: Path, target: Path) -> None:
+    content = archive_of(source)
+    pieces = [s for s in segments_of(content) if next(s.listing(), None) and next(s.listing()).type == b"+"]
+    spoilt = bytearray(content)
+    spoilt[100] ^= 1
+    spoilt[pieces[1].offset + 100] ^= 1
+    restored = await restore_from(store_of(bytes(spoilt)), target)
+    assert restored.report.exit_code in {1, 3}
+    assert not (target / "entry/large").exists()
+
+
 async def test_a_damaged_piece_of_a_large_file_is_zeros_and_said(source: Path, target: Path) -> None:
     content = archive_of(source)
     piece = next(s for s in segments_of(content) if next(s.listing(), None) and next(s.listing()).type == b"+")

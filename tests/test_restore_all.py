@@ -115,6 +115,31 @@ async def test_nor_does_one_whose_files_are_there_already(shelf: Shelf, tmp_path
     assert (tmp_path / "target/mail/file").read_text() == "mail of day 4"
 
 
+async def test_an_entry_and_a_source_of_one_name_are_not_mixed(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put_archive("file", at(1), content=archive("file", "of a source"), directory=b"wiki")
+    report = await restored(shelf, tmp_path / "target", overwrite=Overwrite.ALWAYS)
+    assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 3)
+    assert [one.archive for one in report.reports if one.error] == [b"wiki/file-2024-05-01T031500.tar.gz"]
+    assert (tmp_path / "target/wiki/file").read_text() == "wiki of day 2"
+
+
+async def test_nothing_is_written_through_a_link_that_stands_where_a_source_goes(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/other").symlink_to(tmp_path / "elsewhere")
+    report = await restored(shelf, tmp_path / "target", overwrite=Overwrite.ALWAYS)
+    assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 2)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+async def test_archives_without_an_index_share_a_directory_that_was_empty(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put_archive("wiki", at(9), content=archive("wiki", "wiki of day 9")[:-3])
+    report = await restored(shelf, tmp_path / "target", salvage=True)
+    assert report.exit_code == ExitCode.INCOMPLETE
+    assert (tmp_path / "target/wiki/file").read_text() == "wiki of day 9"
+    assert (tmp_path / "target/mail/file").read_text() == "mail of day 4"
+
+
 async def test_nothing_at_all_restored_is_an_exit_code_of_its_own(tmp_path: Path) -> None:
     shelf = Shelf()
     shelf.put_archive("wiki", at(1), content=b"no archive at all")
@@ -181,7 +206,7 @@ class TestCommand:
     def test_all_sources_come_back(self, command: list[str], tmp_path: Path) -> None:
         done = finished([*command, str(tmp_path / "back")])
         assert done.returncode == 0
-        assert f"2 archives restored whole to {tmp_path}/back: 8 B" in done.stdout
+        assert f"2 archives restored to {tmp_path}/back: 8 B" in done.stdout
         assert done.stderr == ""
         for source in ("one", "two"):
             assert tree(tmp_path / "back" / source) == tree(tmp_path / source)

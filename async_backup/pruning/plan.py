@@ -61,14 +61,15 @@ def judge(
 
     One with a problem (by path) stays and counts for no rule: it is not known to be a whole archive of ours. Of the
     others the newest verified one stays, or where none is verified the newest, whatever the rules say; and if that
-    is one that lacks something, so does the newest verified one that lacks nothing.
+    is one that lacks something, so does the newest that lacks nothing, a verified one before others.
     """
     ours = [archive for archive in archives if not endings[archive.path].problem]
     times = [archive.when for archive in ours if archive.when is not None]
     reasons = {archive.path: found for archive, found in zip(ours, decide(times, rules, now=now), strict=True)}
     past = [archive for archive in ours if archive.when is not None and archive.when <= now]
     verified = [archive for archive in past if archive.checksums]
-    complete = [archive for archive in verified if not endings[archive.path].is_incomplete]
+    whole = [archive for archive in past if not endings[archive.path].is_incomplete]
+    complete = [archive for archive in whole if archive.checksums] or whole
     for found, reason in ((verified or past, NEWEST_VERIFIED if verified else NEWEST), (complete, NEWEST_COMPLETE)):
         for newest in found[-1:]:
             reasons[newest.path] = reasons[newest.path] or (reason,)

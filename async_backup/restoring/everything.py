@@ -12,7 +12,7 @@ from anyio import Event, to_thread
 from async_backup import unpack_process
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
-from async_backup.errors import SERVER_GONE, BackupError
+from async_backup.errors import SERVER_GONE, BackupError, RestoreError
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warm_up
@@ -25,6 +25,7 @@ from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
@@ -67,6 +68,7 @@ class RestoreAll:
         self._listener = listener
         self._unpackers = unpackers
         self._stop = stop
+        self._is_empty = False
         self._archives: list[StoredArchive] = []
         self._reports: list[RestoreReport] = []
 
@@ -88,17 +90,21 @@ class RestoreAll:
         catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
         self._archives = catalog.newest(self._as_of)
         self._listener(AllStarted(len(self._archives), sum(archive.size for archive in self._archives)))
+        self._is_empty = not await to_thread.run_sync(_has_content, self._settings.target)
         for archive in self._archives:
             report = await self._restore(store, archive)
             if isinstance(report.error, SERVER_GONE):
                 return
 
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> RestoreReport:
-        directory = os.fsdecode(archive.path.rpartition(b"/")[0])
-        settings = replace(self._settings, archive=archive.path, paths=(), target=self._settings.target / directory)
-        running = Restore(settings, self._listener, self._unpackers)
+        directory = archive.path.rpartition(b"/")[0]
+        target = self._settings.target / os.fsdecode(directory)
+        settings = replace(self._settings, archive=archive.path, paths=(), target=target)
+        running = Restore(settings, self._listener, self._unpackers, may_share=self._is_empty)
         error, began = None, time.monotonic()
         try:
+            if directory:
+                self._check(directory, target)
             await running.run(store, archive.path)
         except BackupError as found:
             error = found  # nothing was written
@@ -108,3 +114,17 @@ class RestoreAll:
             self._reports.append(report)
             self._listener(RestoreEnded(report))
         return report
+
+    def _check(self, directory: bytes, target: Path) -> None:
+        """The directory of a source is one of its own, and not what another archive or a link has put there."""
+        if any(archive.entry == directory for archive in self._archives):
+            raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
+        if target.is_symlink():
+            raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
+
+
+def _has_content(target: Path) -> bool:
+    try:
+        return any(target.iterdir())
+    except OSError:
+        return False

@@ -85,7 +85,7 @@ class IndexedRestore:
         self._unpackers = unpackers
         self._progress = progress
         self._late = late
-        self._salvage = salvage
+        self._salvage = self._keeps_holes = salvage
         self._under_way: deque[_Step] = deque()
         self._open: OpenFile | None = None
         self._is_whole = True
@@ -204,8 +204,9 @@ class IndexedRestore:
 
     def _note_damage(self, job: Job, damage: str) -> None:
         issues = _lost(job, damage)
-        if not self._salvage:
+        if not self._keeps_holes:
             self._is_whole = self._is_whole and job.piece is None
+        if not self._salvage:
             names = ", ".join(os.fsdecode(issue.path) for issue in issues[:_NAMED])
             more = f" and {len(issues) - _NAMED} more" if len(issues) > _NAMED else ""
             raise DamagedArchive(

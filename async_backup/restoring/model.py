@@ -115,6 +115,8 @@ class RestoreReport:
     """What ended it before its end."""
     is_interrupted: bool = False
     seconds: float = 0.0
+    is_incomplete: bool = False
+    """Whether the archive has lacked something since it was made; that is no fault of the restore."""
 
     @property
     def exit_code(self) -> ExitCode:

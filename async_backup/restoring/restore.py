@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from anyio import CancelScope, Event, to_thread
@@ -71,19 +72,25 @@ async def restore(
 class Restore:
     """One restore under way, from any store and with unpackers of any kind."""
 
-    def __init__(self, settings: RestoreSettings, listener: RestoreListener, unpackers: OpenUnpackers) -> None:
+    def __init__(
+        self, settings: RestoreSettings, listener: RestoreListener, unpackers: OpenUnpackers, *, may_share: bool = False
+    ) -> None:
+        """`may_share` says that the target was empty before other archives were restored to it."""
         self._settings = settings
+        self._may_share = may_share
         self._listener = listener
         self._open_unpackers = unpackers
         self._progress = Progress(listener)
         self._path = settings.archive
         self._has_begun = False
+        self._is_incomplete = False
         self._is_lost: Callable[[bytes], bool] = _is_there
         self._error: BackupError | None = None
 
     def report(self, seconds: float, *, interrupted: bool = False) -> RestoreReport:
         """What became of it so far."""
-        return self._progress.report(self._path, seconds, self._error, interrupted=interrupted)
+        report = self._progress.report(self._path, seconds, self._error, interrupted=interrupted)
+        return replace(report, is_incomplete=self._is_incomplete)
 
     async def connect_and_run(self) -> None:
         """Restore from the server; the processes get ready while the connection is made."""
@@ -145,6 +152,7 @@ class Restore:
         processes, channels = min(limits.processes, number), min(limits.connections * limits.channels, number)
         async with self._open_unpackers(processes, channels, longest, rules) as unpackers:
             footer = archive.footer
+            self._is_incomplete = footer.is_incomplete
             self._begin(
                 RestoreStarted(
                     self._path, archive.reader.size, footer.members, size, is_incomplete=footer.is_incomplete
@@ -156,7 +164,7 @@ class Restore:
 
     async def _unpack_stream(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool, reason: str) -> None:
         await to_thread.run_sync(prepare, self._settings.target)
-        if rules.overwrite is Overwrite.NEVER:
+        if rules.overwrite is Overwrite.NEVER and not self._may_share:
             await to_thread.run_sync(check_empty, self._settings.target)
         self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
         restoring = StreamedRestore(reader, rules, self._progress, late)

@@ -77,7 +77,7 @@ def _total_lines(archives: Sequence[ListedArchive]) -> Iterator[str]:
     more = [f"{unrecorded} without a checksum"] if unrecorded else []
     more += [f"{unknown} without an index"] if unknown else []
     lacking = sum(listed.footer is not None and listed.footer.is_incomplete for listed in archives)
-    more += [f"{lacking} incomplete: not all could be read when they were made"] if lacking else []
+    more += [f"{lacking} incomplete: something changed or could not be read when they were made"] if lacking else []
     yield ", ".join([f"{counted(len(archives), 'archive')} of {entries}: {total}", *more])
 
 

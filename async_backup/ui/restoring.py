@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -47,10 +48,12 @@ class RestorePrinter(Lines):
         super().__init__(out, err, verbosity)
         self._most_alike = _ALIKE if verbosity < VERBOSE else sys.maxsize
         self._alike: Counter[tuple[IssueKind, str]] = Counter()
+        self._are_all = False
 
     def __call__(self, event: RestoreEvent) -> None:
         match event:
             case AllStarted(archives, stored):
+                self._are_all = True
                 self._detail(f"{counted(archives, 'archive')}, {size(stored)}")
             case AllEnded(report):
                 self._all_ended(report)
@@ -69,7 +72,9 @@ class RestorePrinter(Lines):
         else:
             members = counted(event.members, "member")
             if event.is_incomplete:
-                self._err(f"{shown(event.archive)} is incomplete: not all of it could be read when it was made")
+                self._err(
+                    f"{shown(event.archive)} is incomplete: something changed or could not be read when it was made"
+                )
             self._detail(f"{shown(event.archive)}: {members}, {size(event.wanted_size)} of {size(event.size)} to fetch")
 
     def _all_ended(self, report: AllReport) -> None:
@@ -77,7 +82,7 @@ class RestorePrinter(Lines):
         number = len(report.reports) + len(report.left)
         of = "" if report.whole == number else f" of {number}"
         self._out(
-            f"{head}{report.whole}{of} {'archive' if number == 1 else 'archives'} restored whole to "
+            f"{head}{report.whole}{of} {'archive' if number == 1 else 'archives'} restored to "
             f"{shown(self._target)}: {size(sum(one.raw_size for one in report.reports))} in {duration(report.seconds)}"
         )
         for path in report.left:
@@ -108,8 +113,10 @@ class RestorePrinter(Lines):
             self._err(f"error: {shown(report.archive)}: {one_line(report.error)}")
             return
         head = "interrupted: " if report.is_interrupted else ""
+        directory = os.fsdecode(os.path.dirname(report.archive)) if self._are_all else ""
         self._out(
-            f"{head}{counted(report.files, 'member')} of {shown(report.archive)} restored to {shown(self._target)}: "
+            f"{head}{counted(report.files, 'member')} of {shown(report.archive)} restored to "
+            f"{shown(self._target / directory)}: "
             f"{size(report.raw_size)} in {duration(report.seconds)}{rate}"
         )
         if report.error is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from async_backup.archive.member import ProblemKind
 from async_backup.text import counted, duration, one_line, shown, size
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ def _by_destination(report: Report) -> list[str]:
 
 def _incomplete(outcome: Committed, report: Report) -> Iterator[str]:
     where = shown(outcome.entry.path) + f" --> {shown(outcome.destination)}" * (len(report.destinations) > 1)
-    has_no_checksum = any(problem.kind is ProblemKind.CHECKSUM_FILE for problem in outcome.problems.first)
-    if files := outcome.problems.losses - has_no_checksum:
+    problems = outcome.problems
+    if files := problems.losses - problems.has_no_checksum:
         yield f"{where}: {counted(files, 'file')} changed or could not be read (named above)"
-    if has_no_checksum:
+    if problems.has_no_checksum:
         yield f"{where}: its checksum file is missing; `verify --deep --repair-checksums` writes it once there is room"

@@ -159,7 +159,7 @@ class DeepCheck:
         if archive.longest_segment > unpackers.slots.size:
             raise _LongSegments(archive.longest_segment)
         if archive.footer.is_incomplete:
-            findings.note(Verdict.WHOLE, "it is incomplete: not all of it could be read when it was made")
+            findings.note(Verdict.WHOLE, "it is incomplete: something changed or could not be read when it was made")
         await SegmentCheck(archive, unpackers, hasher, findings).run()
 
     async def _check_as_stream(

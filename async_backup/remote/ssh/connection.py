@@ -142,7 +142,7 @@ class Channel:
     async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
         found = await self.request(about("listing", path), lambda: self._sftp.readdir(path))
         entries = [_entry(_name_bytes(entry.filename), entry.attrs) for entry in found]
-        return [entry for entry in entries if entry.name not in {b".", b".."}]
+        return [entry for entry in entries if _is_name(entry.name)]
 
     async def entry(self, path: bytes) -> RemoteEntry:
         """The name itself, not what a symbolic link points to; raises RemoteNotFound."""
@@ -270,6 +270,11 @@ class Connection:
 
 def _name_bytes(name: bytes | str) -> bytes:
     return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether it names something in the directory: a server may say what it likes."""
+    return name not in {b"", b".", b".."} and b"/" not in name and b"\0" not in name
 
 
 def _entry(name: bytes, attributes: asyncssh.SFTPAttrs) -> RemoteEntry:
