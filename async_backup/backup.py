@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from anyio import Event
 
-from async_backup.config import Changed
 from async_backup.destinations import open_destinations
 from async_backup.events import RunEnded, RunStarted, ignore
 from async_backup.heap import keep_freed_memory
@@ -18,8 +17,7 @@ from async_backup.remote.naming import RunId
 from async_backup.scan import resolve_sources, scan_all
 from async_backup.tasks import task_group
 from async_backup.upload import Uploader
-from async_backup.worker_process import PackingRules
-from async_backup.workers import open_workers
+from async_backup.workers import open_workers, packing_rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,14 +76,7 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
 async def _started_workers(settings: Settings) -> AsyncIterator[Workers]:
     """Workers; their processes start while connections are made."""
     limits = settings.limits
-    rules = PackingRules(
-        limits.segment_size,
-        settings.level,
-        settings.selection,
-        settings.hash,
-        settings.xattrs,
-        ignores_changes=settings.changed is Changed.IGNORE,
-    )
-    async with open_workers(limits.processes, limits.slots, rules) as workers, task_group() as tasks:
+    opened = open_workers(limits.processes, limits.slots, packing_rules(settings))
+    async with opened as workers, task_group() as tasks:
         tasks.start_soon(workers.start)
         yield workers

@@ -223,6 +223,14 @@ def warm_up(module: str) -> None:
         forkserver.ensure_running()
 
 
+@asynccontextmanager
+async def warmed_up(module: str) -> AsyncIterator[None]:
+    """Have `warm_up` done while the block makes its connection; it ends when both have."""
+    async with task_group() as tasks:
+        tasks.start_soon(to_thread.run_sync, warm_up, module)
+        yield
+
+
 def _stand_somewhere() -> None:
     """Leave a working directory that is gone, or that nobody could enter again: new processes try to."""
     try:

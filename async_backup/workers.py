@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from anyio import Semaphore
 
 from async_backup import worker_process
+from async_backup.config import Changed
 from async_backup.errors import PackingFailed, SourceError, WorkerDied
 from async_backup.processes import open_processes
 from async_backup.slots import Slot, Slots, slot_size
@@ -17,6 +18,7 @@ from async_backup.slots import Slot, Slots, slot_size
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from async_backup.config import Settings
     from async_backup.processes import Process, Processes
     from async_backup.worker_process import PackedSlot, PackingRules, PlanPart
 
@@ -96,6 +98,18 @@ class Workers:
     def abort(self) -> None:
         """End all processes now; what they work at fails with WorkerDied."""
         self._processes.abort()
+
+
+def packing_rules(settings: Settings) -> PackingRules:
+    """How a run with these settings makes its archives."""
+    return worker_process.PackingRules(
+        settings.limits.segment_size,
+        settings.level,
+        settings.selection,
+        settings.hash,
+        settings.xattrs,
+        ignores_changes=settings.changed is Changed.IGNORE,
+    )
 
 
 @asynccontextmanager

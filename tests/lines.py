@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
+import pytest
 from asyncssh.encryption import get_encryption_algs
 from asyncssh.mac import get_mac_algs
 
+from async_backup.errors import ConnectionDropped
 from async_backup.remote.ssh.shortcuts import Shortcuts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
 KEY = asyncssh.generate_private_key("ssh-ed25519")
@@ -68,3 +70,8 @@ async def line(root: Path, *, server: dict[str, Any] | None = None, **client: An
     finally:
         acceptor.close()
         await acceptor.wait_closed()
+
+
+async def expect_drop(request: Awaitable[object]) -> None:
+    with pytest.raises(ConnectionDropped):
+        await request

@@ -13,12 +13,11 @@ from asyncssh.encryption import get_default_encryption_algs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backup.errors import ConnectionDropped
 from async_backup.remote.ssh import shortcuts
 from async_backup.remote.ssh.connection import CHUNK, OpenFlags
 from tests.embedded import embedded_server
 from tests.file_faults import Hang
-from tests.lines import line
+from tests.lines import expect_drop, line
 from tests.stores import dialled
 
 if TYPE_CHECKING:
@@ -197,8 +196,3 @@ async def test_nobody_fills_the_memory_once_a_read_has_ended(tmp_path: Path, cau
         assert channel.watch.requests == 0
         target.append(0)  # a buffer that is in use does not grow
     assert target.count(b"-") > 0
-
-
-async def expect_drop(request: Any) -> None:
-    with pytest.raises(ConnectionDropped):
-        await request

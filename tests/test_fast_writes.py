@@ -16,12 +16,11 @@ from asyncssh.mac import get_mac_algs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_backup.errors import ConnectionDropped
 from async_backup.remote.ssh import shortcuts
 from async_backup.remote.ssh.connection import CHUNK, OpenFlags
 from tests.embedded import embedded_server
 from tests.file_faults import Hang
-from tests.lines import Line, line
+from tests.lines import Line, expect_drop, line
 from tests.stores import dialled
 
 if TYPE_CHECKING:
@@ -197,8 +196,3 @@ async def test_nobody_reads_the_data_once_a_write_has_ended(tmp_path: Path, caus
 
 async def no_wait(size: int) -> None:
     del size
-
-
-async def expect_drop(request: Any) -> None:
-    with pytest.raises(ConnectionDropped):
-        await request

@@ -15,8 +15,7 @@ from async_backup.errors import BackupError
 from async_backup.model import Entry
 from async_backup.scan import resolve_sources, scan_all
 from async_backup.tasks import task_group
-from async_backup.worker_process import PackingRules
-from async_backup.workers import open_workers
+from async_backup.workers import open_workers, packing_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +29,8 @@ PACKING = "packing"
 async def measure_packing(settings: Settings, seconds: float) -> Packing | NotMeasured:
     """Pack entries of the sources of a backup, with its flags, until the time is up."""
     limits = settings.limits
-    rules = PackingRules(limits.segment_size, settings.level, settings.selection, settings.hash, settings.xattrs)
     try:
-        async with open_workers(limits.processes, limits.slots, rules) as workers:
+        async with open_workers(limits.processes, limits.slots, packing_rules(settings)) as workers:
             await workers.start()
             async with watched_cpu() as cpu:
                 packer = _Packer(workers, limits.workers, seconds)

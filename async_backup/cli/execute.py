@@ -31,6 +31,9 @@ _T = TypeVar("_T")
 STOP_WITHIN = 4.5
 """Seconds from the first signal to the end, whatever the server does."""
 
+_QUIET_TRACKER = "ignore:resource_tracker"
+"""A warning filter, which Python hands on to multiprocessing's own process."""
+
 _waits_for_person = threading.Event()
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -55,7 +58,8 @@ def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool =
 def _silence_others() -> None:
     """What the standard library says of what we deal with: of lost connections, and of an end at once."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    sys.warnoptions.append("ignore:resource_tracker")  # which it hands on to multiprocessing's own process
+    if _QUIET_TRACKER not in sys.warnoptions:
+        sys.warnoptions.append(_QUIET_TRACKER)
 
 
 async def _with_signals(work: Callable[[Event], Awaitable[_T]]) -> _T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,12 @@ from async_backup.catalog import read_catalog
 from async_backup.errors import SERVER_GONE, BackupError, RestoreError
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
-from async_backup.processes import warm_up
+from async_backup.processes import warmed_up
 from async_backup.remote.store import open_archives
 from async_backup.restoring.model import AllEnded, AllReport, AllStarted, RestoreEnded
 from async_backup.restoring.restore import Restore
+from async_backup.restoring.target import is_empty
 from async_backup.stopping import unless_stopped
-from async_backup.tasks import task_group
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
@@ -80,17 +81,17 @@ class RestoreAll:
     async def connect_and_run(self) -> None:
         """Restore from the server; what starts processes gets ready while the connection is made."""
         settings = self._settings
-        async with task_group() as tasks:
-            tasks.start_soon(to_thread.run_sync, warm_up, unpack_process.__name__)
-            async with open_archives(settings.destination, settings.ssh, settings.limits) as store:
-                await self.run(store)
+        opened = open_archives(settings.destination, settings.ssh, settings.limits)
+        async with warmed_up(unpack_process.__name__), opened as store:
+            await self.run(store)
 
     async def run(self, store: RemoteStore) -> None:
         """Restore; raises BackupError where there is nothing. Without a server the rest is left."""
         catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
         self._archives = catalog.newest(self._as_of)
         self._listener(AllStarted(len(self._archives), sum(archive.size for archive in self._archives)))
-        self._is_empty = not await to_thread.run_sync(_has_content, self._settings.target)
+        with suppress(OSError):  # what is wrong with it is said of each archive
+            self._is_empty = await to_thread.run_sync(is_empty, self._settings.target)
         for archive in self._archives:
             report = await self._restore(store, archive)
             if isinstance(report.error, SERVER_GONE):
@@ -121,10 +122,3 @@ class RestoreAll:
             raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
         if target.is_symlink():
             raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
-
-
-def _has_content(target: Path) -> bool:
-    try:
-        return any(target.iterdir())
-    except OSError:
-        return False

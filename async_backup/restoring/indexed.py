@@ -85,7 +85,8 @@ class IndexedRestore:
         self._unpackers = unpackers
         self._progress = progress
         self._late = late
-        self._salvage = self._keeps_holes = salvage
+        self._salvage = salvage
+        self._is_over = False
         self._under_way: deque[_Step] = deque()
         self._open: OpenFile | None = None
         self._is_whole = True
@@ -128,7 +129,7 @@ class IndexedRestore:
 
     async def _wind_up(self) -> None:
         """Note what was finished and not told of yet; a large file that lacks a piece is removed."""
-        self._salvage = True
+        self._is_over = True
         while self._under_way:
             step = self._under_way[0]
             if step.ended is None:
@@ -204,9 +205,9 @@ class IndexedRestore:
 
     def _note_damage(self, job: Job, damage: str) -> None:
         issues = _lost(job, damage)
-        if not self._keeps_holes:
-            self._is_whole = self._is_whole and job.piece is None
         if not self._salvage:
+            self._is_whole = self._is_whole and job.piece is None
+        if not self._salvage and not self._is_over:
             names = ", ".join(os.fsdecode(issue.path) for issue in issues[:_NAMED])
             more = f" and {len(issues) - _NAMED} more" if len(issues) > _NAMED else ""
             raise DamagedArchive(

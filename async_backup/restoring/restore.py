@@ -16,7 +16,7 @@ from async_backup.catalog import read_catalog
 from async_backup.errors import BackupError, DamagedArchive, RestoreError
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
-from async_backup.processes import warm_up
+from async_backup.processes import warmed_up
 from async_backup.remote.places import open_reader
 from async_backup.remote.store import open_archives
 from async_backup.restoring.choice import choose, wanted_members
@@ -25,7 +25,6 @@ from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted
 from async_backup.restoring.streamed import StreamedRestore
 from async_backup.restoring.target import check_empty, check_free, prepare
 from async_backup.stopping import unless_stopped
-from async_backup.tasks import task_group
 from async_backup.unpack.late import LateSpool
 from async_backup.unpack.members import Unpacker
 from async_backup.unpack.rules import Overwrite, UnpackRules
@@ -82,23 +81,21 @@ class Restore:
         self._open_unpackers = unpackers
         self._progress = Progress(listener)
         self._path = settings.archive
-        self._has_begun = False
-        self._is_incomplete = False
+        self._begun: RestoreStarted | None = None
         self._is_lost: Callable[[bytes], bool] = _is_there
         self._error: BackupError | None = None
 
     def report(self, seconds: float, *, interrupted: bool = False) -> RestoreReport:
         """What became of it so far."""
         report = self._progress.report(self._path, seconds, self._error, interrupted=interrupted)
-        return replace(report, is_incomplete=self._is_incomplete)
+        return replace(report, is_incomplete=self._begun is not None and self._begun.is_incomplete)
 
     async def connect_and_run(self) -> None:
         """Restore from the server; the processes get ready while the connection is made."""
         settings = self._settings
-        async with task_group() as tasks:
-            tasks.start_soon(to_thread.run_sync, warm_up, unpack_process.__name__)
-            async with open_archives(settings.destination, settings.ssh, settings.limits) as store:
-                await self.run(store)
+        opened = open_archives(settings.destination, settings.ssh, settings.limits)
+        async with warmed_up(unpack_process.__name__), opened as store:
+            await self.run(store)
 
     async def run(self, store: RemoteStore, path: bytes = b"") -> None:
         """Restore the archive at `path`, or else find the one that the settings name.
@@ -108,7 +105,7 @@ class Restore:
         try:
             await self._restore(store, path or await self._find(store))
         except BackupError as error:
-            if not self._has_begun:
+            if self._begun is None:
                 raise
             self._error = error
 
@@ -124,7 +121,7 @@ class Restore:
                 try:
                     await self._unpack(reader, rules, late)
                 finally:
-                    if self._has_begun:
+                    if self._begun is not None:
                         with CancelScope(shield=True):
                             await self._finish(rules, late)
 
@@ -152,7 +149,6 @@ class Restore:
         processes, channels = min(limits.processes, number), min(limits.connections * limits.channels, number)
         async with self._open_unpackers(processes, channels, longest, rules) as unpackers:
             footer = archive.footer
-            self._is_incomplete = footer.is_incomplete
             self._begin(
                 RestoreStarted(
                     self._path, archive.reader.size, footer.members, size, is_incomplete=footer.is_incomplete
@@ -172,7 +168,7 @@ class Restore:
         await restoring.run(self._settings.paths)
 
     def _begin(self, event: RestoreStarted) -> None:
-        self._has_begun = True
+        self._begun = event
         self._listener(event)
 
     async def _finish(self, rules: UnpackRules, late: LateSpool) -> None:

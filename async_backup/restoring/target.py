@@ -34,12 +34,20 @@ def prepare(target: Path) -> None:
 
 def check_empty(target: Path) -> None:
     """Raise RestoreError where something is there: without an index, nobody knows what it may collide with."""
-    with os.scandir(target) as entries:
-        if next(entries, None) is not None:
-            raise RestoreError(
-                f"{target} is not empty, and the archive has no index that tells what would collide; "
-                "name an empty directory, or say --overwrite if-newer or --overwrite always"
-            )
+    if not is_empty(target):
+        raise RestoreError(
+            f"{target} is not empty, and the archive has no index that tells what would collide; "
+            "name an empty directory, or say --overwrite if-newer or --overwrite always"
+        )
+
+
+def is_empty(target: Path) -> bool:
+    """Whether nothing is in the directory, or it is not there; raises OSError where it cannot be listed."""
+    try:
+        with os.scandir(target) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
 
 
 def check_free(target: Path, members: Iterable[Member]) -> None:

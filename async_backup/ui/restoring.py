@@ -80,9 +80,9 @@ class RestorePrinter(Lines):
     def _all_ended(self, report: AllReport) -> None:
         head = "interrupted: " if report.is_interrupted else ""
         number = len(report.reports) + len(report.left)
-        of = "" if report.whole == number else f" of {number}"
+        of = "" if report.whole == number else f"{report.whole} of "
         self._out(
-            f"{head}{report.whole}{of} {'archive' if number == 1 else 'archives'} restored to "
+            f"{head}{of}{counted(number, 'archive')} restored to "
             f"{shown(self._target)}: {size(sum(one.raw_size for one in report.reports))} in {duration(report.seconds)}"
         )
         for path in report.left:

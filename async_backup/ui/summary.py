@@ -9,7 +9,7 @@ from async_backup.text import counted, duration, one_line, shown, size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from async_backup.model import Committed, Report
+    from async_backup.model import Committed, Failed, Report
 
 
 def summary(report: Report) -> list[str]:
@@ -37,8 +37,7 @@ def _trouble(report: Report) -> list[str]:
     lines += _by_destination(report)
     if report.failed:
         lines.append(f"{counted(len(report.failed), 'entry was', 'entries were')} NOT backed up:")
-        where = [f" --> {shown(outcome.destination)}" * (len(report.destinations) > 1) for outcome in report.failed]
-        lines += [f"  {shown(outcome.entry.path)}{place}" for outcome, place in zip(report.failed, where, strict=True)]
+        lines += [f"  {_named(outcome, report)}" for outcome in report.failed]
     if report.interrupted:
         lines.append(f"{counted(len(report.interrupted), 'entry was', 'entries were')} not committed")
     lines += [line for outcome in report.committed if outcome.problems.losses for line in _incomplete(outcome, report)]
@@ -59,9 +58,13 @@ def _by_destination(report: Report) -> list[str]:
     ]
 
 
+def _named(outcome: Committed | Failed, report: Report) -> str:
+    """The entry, and where there are several destinations the one that it is about."""
+    return shown(outcome.entry.path) + f" --> {shown(outcome.destination)}" * (len(report.destinations) > 1)
+
+
 def _incomplete(outcome: Committed, report: Report) -> Iterator[str]:
-    where = shown(outcome.entry.path) + f" --> {shown(outcome.destination)}" * (len(report.destinations) > 1)
-    problems = outcome.problems
+    where, problems = _named(outcome, report), outcome.problems
     if files := problems.losses - problems.has_no_checksum:
         yield f"{where}: {counted(files, 'file')} changed or could not be read (named above)"
     if problems.has_no_checksum:
