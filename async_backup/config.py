@@ -150,12 +150,12 @@ class Limits:
     @property
     def verifications(self) -> int:
         """Archives that may be verified and committed at once: mostly they wait for answers."""
-        return 32 * self.connections
+        return 64 * self.connections
 
     @property
     def small_archives(self) -> int:
         """Small archives that may wait for the server's answers beside those that the workers pack."""
-        return 8 * self.connections * self.channels
+        return 16 * self.connections * self.channels
 
     @property
     def slots(self) -> int:

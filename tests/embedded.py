@@ -77,7 +77,11 @@ class Fault:
         """Before a digest is computed."""
 
     def on_printed(self, printed: Printed) -> Printed:
-        """What a digest command prints."""
+        """What a digest command prints of one file."""
+        return printed
+
+    def on_several(self, printed: Printed) -> Printed:
+        """What a digest command prints of several files together."""
         return printed
 
 
@@ -154,6 +158,12 @@ class _FaultyShell(DemoShell):
         printed = await super().run(command, path)
         for fault in self._faults:
             printed = fault.on_printed(printed)
+        return printed
+
+    async def run_for_each(self, command: str, paths: Sequence[bytes]) -> Printed:
+        printed = await super().run_for_each(command, paths)
+        for fault in self._faults:
+            printed = fault.on_several(printed)
         return printed
 
 

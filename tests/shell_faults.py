@@ -84,6 +84,27 @@ class BrokenDigest(Fault):
         return self._printed
 
 
+class OneAtATime(Fault):
+    """The digest command prints `printed` where it is given several files: nothing that we would understand."""
+
+    def __init__(self, printed: Printed) -> None:
+        super().__init__()
+        self._printed = printed
+
+    def on_several(self, printed: Printed) -> Printed:
+        del printed
+        self.hit()
+        return self._printed
+
+
+class CountSeveral(Fault):
+    """No fault: counts the digest commands that were given several files."""
+
+    def on_several(self, printed: Printed) -> Printed:
+        self.hit()
+        return printed
+
+
 class ShellEndsOnce(Fault):
     """The shell ends in the middle of the n-th command."""
 

@@ -19,6 +19,7 @@ LAYERS = [
         "async_backup.heap",
         "async_backup.replacing",
         "async_backup.tasks",
+        "async_backup.together",
         "async_backup.text",
     ],
     ["async_backup.config", "async_backup.child", "async_backup.slots", "async_backup.profiles"],

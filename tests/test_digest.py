@@ -1,138 +1,106 @@
-"""The digest command: no name does harm in any shell, and nothing but exactly one digest is taken for one."""
+"""Digests of several small files come from one command, and each is as good as one that was asked for alone."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import subprocess
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from anyio import create_task_group, fail_after
 
-from async_backup.remote.digest import command_line, parse_digest
-from async_backup.remote.ssh.shell import Answer
-from tests.remote_contract import HOSTILE_NAMES
+from async_backup.demo.shell import Printed
+from async_backup.errors import RemoteError, RemoteNotFound
+from tests.embedded import Fault, embedded_server
+from tests.shell_faults import CountSeveral, OneAtATime, ShellEndsOnce
+from tests.stores import FEW, opened
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
+    from async_backup.remote.store import SftpStore
+
+pytestmark = pytest.mark.anyio
+
 MD5 = b"d41d8cd98f00b204e9800998ecf8427e"
-SHELLS = [
-    ["/bin/sh"],
-    ["/bin/bash"],
-    ["/bin/bash", "--posix"],
-    ["/bin/dash"],
-    ["busybox", "sh"],
-    ["zsh"],
-    ["ksh"],
-    ["mksh"],
-    ["yash"],
+NOT_SEVERAL = [
+    Printed(1, b""),
+    Printed(0, b"usage: md5sum FILE"),
+    Printed(0, MD5 + b"  -\n"),
+    Printed(0, (MD5 + b"  -\n") * 30),
+    Printed(0, b"x" * 200_000),
 ]
 
 
-@pytest.mark.parametrize("as_login", [False, True])
-@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_a_hostile_name_is_only_a_name(tmp_path: Path, shell: list[str], as_login: bool) -> None:
-    program = shutil.which(shell[0])
-    if program is None:
-        pytest.skip(f"no {shell[0]} on this machine")
-    for name in HOSTILE_NAMES:
-        (tmp_path / os.fsdecode(name)).write_bytes(name)
-    lines = [command_line("md5sum", os.fsencode(tmp_path) + b"/" + name) for name in HOSTILE_NAMES]
-    if as_login and shell[0] != "busybox":
-        shell = ["-" + os.path.basename(program), *shell[1:]]
-    result = subprocess.run(
-        shell, executable=program, input=b"\n".join(lines) + b"\n", capture_output=True, check=True, cwd=tmp_path
-    )
-    expected = [hashlib.md5(name, usedforsecurity=False).hexdigest() + "  -" for name in HOSTILE_NAMES]
-    assert result.stdout.decode().splitlines() == expected
-    assert set(os.listdir(os.fsencode(tmp_path))) == set(HOSTILE_NAMES)
+@asynccontextmanager
+async def store_with(base: Path, *faults: Fault) -> AsyncIterator[SftpStore]:
+    """A store on a server with `faults`, which must all have fired at the end."""
+    with fail_after(60):
+        async with (
+            embedded_server(base, *faults) as server,
+            opened(server.destination(b"/d"), server.ssh(10), FEW) as store,
+        ):
+            yield store
 
 
-@given(st.binary(min_size=1, max_size=300).filter(lambda path: b"\0" not in path))
-def test_a_command_is_one_line_of_plain_characters(path: bytes) -> None:
-    line = command_line("md5sum", path)
-    assert line.isascii()
-    assert line.decode().isprintable()
+SMALL = {b"/d/%d" % number: b"%d" % number * 1000 for number in range(30)}
 
 
-@pytest.mark.parametrize(
-    "output",
-    [MD5, MD5 + b"\n", MD5 + b"  -\n", MD5 + b" *-\n", MD5 + b" *stdin\n", MD5 + b"  -\r\n", b"\n" + MD5 + b"  -\n\n"],
-)
-def test_what_the_known_commands_print_is_a_digest(output: bytes) -> None:
-    assert parse_digest(Answer(0, output), "md5") == MD5.decode()
+async def digests(store: SftpStore, paths: Iterable[bytes]) -> dict[bytes, tuple[str, str] | RemoteError]:
+    """All asked for at the same time; of those that fail, the error."""
+    found: dict[bytes, tuple[str, str] | RemoteError] = {}
+
+    async def ask(path: bytes) -> None:
+        try:
+            found[path] = await store.digest(path, 1000)
+        except RemoteError as error:
+            found[path] = error
+
+    async with create_task_group() as tasks:
+        for path in paths:
+            tasks.start_soon(ask, path)
+    return found
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        b"",
-        b"\n",
-        b"-",
-        MD5[:-1],
-        MD5 + b"0",
-        MD5.upper(),
-        MD5 + b"  name",
-        MD5 + b"  -\n" + MD5 + b"  -\n",
-        MD5 + MD5,
-        b"\\" + MD5 + b"  -\n",
-        b"welcome\n" + MD5 + b"  -\n",
-        MD5 + b"  -\nmd5sum: read error\n",
-        b"MD5 (stdin) = " + MD5,
-        b"(stdin)= " + MD5,
-        b"0x" + MD5,
-        MD5 + b"\0",
-        b"sh: 1: md5sum: not found",
-        b"This service allows sftp connections only.\n",
-        hashlib.sha256().hexdigest().encode(),
-    ],
-)
-def test_anything_else_is_none(output: bytes) -> None:
-    assert parse_digest(Answer(0, output), "md5") is None
+def put_small(base: Path) -> dict[bytes, tuple[str, str]]:
+    """Their digests, as a server should tell them."""
+    for path, content in SMALL.items():
+        (base / "root" / path.decode().lstrip("/")).write_bytes(content)
+    return {
+        path: (hashlib.md5(content, usedforsecurity=False).hexdigest(), "md5sum") for path, content in SMALL.items()
+    }
 
 
-@given(st.integers(1, 255))
-def test_a_command_that_failed_has_given_no_digest(status: int) -> None:
-    assert parse_digest(Answer(status, MD5 + b"  -\n"), "md5") is None
+async def test_the_digests_of_small_files_are_asked_for_together(tmp_path: Path) -> None:
+    commands = CountSeveral()
+    async with store_with(tmp_path, commands) as store:
+        expected = put_small(tmp_path)
+        assert await digests(store, SMALL) == expected
+    assert commands.fired <= 2
 
 
-PIECES = [
-    MD5,
-    MD5[:31],
-    MD5[:1],
-    MD5.upper(),
-    b"-",
-    b" ",
-    b"  -",
-    b" *stdin",
-    b"\n",
-    b"\r",
-    b"\0",
-    b"x",
-    b"\x0b",
-    b"\xff",
-]
+async def test_one_that_is_missing_among_them_is_the_only_one_without(tmp_path: Path) -> None:
+    async with store_with(tmp_path) as store:
+        expected = put_small(tmp_path)
+        (tmp_path / "root/d/7").unlink()
+        found = await digests(store, SMALL)
+    assert isinstance(found.pop(b"/d/7"), RemoteNotFound)
+    del expected[b"/d/7"]
+    assert found == expected
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=6).map(b"".join) | st.binary(max_size=80))
-def test_nothing_is_taken_for_a_digest_that_is_not_exactly_one(output: bytes) -> None:
-    found = parse_digest(Answer(0, output), "md5")
-    if found is None:
-        return
-    words = output.split()
-    assert words[0] == found.encode()
-    assert len(found) == 32
-    assert set(found) <= set("0123456789abcdef")
-    assert words[1:] in ([], [b"-"], [b"*-"], [b"*stdin"], [b"stdin"])
+@pytest.mark.parametrize("printed", NOT_SEVERAL, ids=lambda printed: f"{printed.status}-{printed.output[:6]!r}")
+async def test_a_command_that_cannot_do_several_is_asked_for_each(tmp_path: Path, printed: Printed) -> None:
+    async with store_with(tmp_path, OneAtATime(printed)) as store:
+        expected = put_small(tmp_path)
+        found = await digests(store, SMALL)
+    assert {path: getattr(stored, "value", stored) for path, stored in found.items()} == {
+        path: value for path, (value, _) in expected.items()
+    }
 
 
-@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
-def test_each_algorithm_takes_digests_of_its_own_length_only(algorithm: str) -> None:
-    for other in ("md5", "sha1", "sha256", "sha512"):
-        value = hashlib.new(other, usedforsecurity=False).hexdigest()
-        found = parse_digest(Answer(0, value.encode()), algorithm)
-        assert found == (value if other == algorithm else None)
+async def test_a_shell_that_ends_with_several_is_replaced(tmp_path: Path) -> None:
+    async with store_with(tmp_path, ShellEndsOnce(command=9)) as store:
+        expected = put_small(tmp_path)
+        assert await digests(store, SMALL) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,21 @@ async def test_windows_and_packets_of_every_size_are_kept_to(tmp_path: Path, win
         async with line(tmp_path, server={"window": window, "max_pktsize": packet}) as on:
             await write_all(on, b"a", content)
     assert (tmp_path / "a").read_bytes() == content
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.DEBUG])
+async def test_single_requests_are_logged_where_somebody_listens(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    with caplog.at_level(level, "asyncssh"):
+        async with line(tmp_path) as on:
+            caplog.clear()
+            await write_all(on, b"a", CONTENT[:1000])
+            said = [record.message for record in caplog.records]
+            on.sftp.logger.warning("still heard")
+    assert any("Sending close" in message for message in said) == (level == logging.DEBUG)
+    assert "still heard" in caplog.text
+    assert (tmp_path / "a").read_bytes() == CONTENT[:1000]
 
 
 WRITES = st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 3 * CHUNK // 2)), min_size=1, max_size=12)

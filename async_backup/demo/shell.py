@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from anyio import to_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import asyncssh
 
 _LINE = re.compile(
-    rb"echo (?P<begin>[0-9a-f]{24}); "
-    rb"\{ f=\$\(printf '%b\.' '(?P<name>[^']*)'\); LC_ALL=C (?P<command>[^<]+) < \"\$\{f%\.\}\"; \} "
+    rb"echo (?P<begin>[0-9a-f]{24}); \{ (?P<what>.*); \} "
     rb"2>&1 </dev/null; s=\$\?; echo; echo (?P<end>[0-9a-f]{24}) \$s\n"
 )
+_ONE = re.compile(rb"f=\$\(printf '%b\.' '(?P<name>[^']*)'\); LC_ALL=C (?P<command>[^<]+) < \"\$\{f%\.\}\"")
+_SEVERAL = re.compile(rb"LC_ALL=C (?P<command>[^/<]+)(?P<names>(?: /[\w./-]+)+)")
 _OCTAL = re.compile(rb"\\0([0-7]{3})")
 _ALGORITHMS = {"md5sum": "md5", "sha1sum": "sha1", "sha256sum": "sha256", "sha512sum": "sha512"}
 
@@ -50,9 +51,22 @@ class DemoShell:
         found = _LINE.fullmatch(line)
         if found is None:
             return b"sh: syntax error\n"
-        path = _OCTAL.sub(lambda digits: bytes([int(digits[1], 8)]), found["name"])
-        printed = await self.run(found["command"].decode(), path)
+        printed = await self._do(found["what"])
         return b"%b\n%b\n%b %d\n" % (found["begin"], printed.output, found["end"], printed.status)
+
+    async def _do(self, what: bytes) -> Printed:
+        if one := _ONE.fullmatch(what):
+            path = _OCTAL.sub(lambda digits: bytes([int(digits[1], 8)]), one["name"])
+            return await self.run(one["command"].decode(), path)
+        if several := _SEVERAL.fullmatch(what):
+            return await self.run_for_each(several["command"].decode(), several["names"].split())
+        return Printed(2, b"sh: syntax error\n")
+
+    async def run_for_each(self, command: str, paths: Sequence[bytes]) -> Printed:
+        """Run a digest command with the names of several files: it prints a line with the name for each."""
+        printed = [(path, await self.run(command, path)) for path in paths]
+        status = max(one.status for _, one in printed)
+        return Printed(status, b"".join(one.output.replace(b"  -\n", b"  %b\n" % path) for path, one in printed))
 
     async def run(self, command: str, path: bytes) -> Printed:
         """Run a digest command with the file at `path` as its input."""

@@ -11,7 +11,8 @@ from anyio import fail_after
 from async_backup.doctor.findings import failed, joined, ok, skipped, warning
 from async_backup.doctor.model import Step
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
-from async_backup.remote.digest import COMMANDS, command_line, parse_digest
+from async_backup.remote.digest import COMMANDS
+from async_backup.remote.digest_lines import command_line, parse_digest
 from async_backup.remote.ssh import examine
 from async_backup.remote.store import READBACK
 

@@ -1,20 +1,24 @@
-"""The digest of a stored file, computed by a command of the server.
-
-The file's name is handed over in octal, so that nothing in it can be taken for shell, and the answer has to be
-the digest and nothing else: fail closed.
-"""
+"""The digest of a stored file, computed by a command of the server."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError
 from async_backup.remote.base import StoredDigest
+from async_backup.remote.digest_lines import (
+    command_line,
+    command_line_of_several,
+    is_plain,
+    parse_digest,
+    parse_digests,
+)
+from async_backup.together import Together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.shell import Answer
 
 COMMANDS = {
     "md5": ("md5sum", "md5 -q", "openssl dgst -md5 -r", "digest -a md5", "busybox md5sum"),
@@ -22,27 +26,18 @@ COMMANDS = {
     "sha256": ("sha256sum", "shasum -a 256", "sha256 -q", "openssl dgst -sha256 -r", "digest -a sha256"),
     "sha512": ("sha512sum", "shasum -a 512", "sha512 -q", "openssl dgst -sha512 -r", "digest -a sha512"),
 }
-_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _SLOWEST = 2 << 20
 """Bytes a second that the slowest server hashes: a command may take a file's size by this, and the time limit."""
 
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+_SMALL = 256 << 10
+"""Bytes of a file whose digest takes hardly more than to start the command: it is asked for together with others."""
 
+_LONGEST = 512
+"""Bytes of a path for that: what many of them print stays far below what a shell of ours may answer."""
 
-def command_line(command: str, path: bytes) -> bytes:
-    """One line of POSIX shell that feeds the file to `command`."""
-    name = b"".join(bytes([c]) if c in _PLAIN else b"\\0%03o" % c for c in path)
-    # The full stop behind the name keeps line breaks at its end, which $(...) would cut off.
-    return b"f=$(printf '%%b.' '%b'); LC_ALL=C %b < \"${f%%.}\"" % (name, command.encode())
-
-
-def parse_digest(answer: Answer, algorithm: str) -> str | None:
-    """The digest, if the answer is exactly one: `HEX`, `HEX  -` or `HEX *stdin`; None for anything else."""
-    if answer.status != 0:
-        return None
-    pattern = rb"\s*([0-9a-f]{%d})(?: [ *]?(?:-|stdin))?\s*" % _DIGITS[algorithm]
-    match = re.fullmatch(pattern, answer.output)
-    return match[1].decode() if match else None
+_MOST = 64
+_PAUSE = 0.02
+"""Seconds between two commands for several files; measured with 2,000 small entries: a third of all CPU time less."""
 
 
 class DigestCommand:
@@ -53,6 +48,9 @@ class DigestCommand:
         self._algorithm = algorithm
         self._timeout = timeout
         self._command: str | None = None
+        self._together = Together(self._of_several, pause=_PAUSE, most=_MOST)
+        self._takes_several = True
+        """Whether the command has told the digests of several files so that we understood it, as far as is known."""
 
     async def find(self, path: bytes, expected: str) -> str:
         """The command that gives the digest `expected` for the file at `path`; `digest` uses it from now on.
@@ -81,12 +79,35 @@ class DigestCommand:
         """The digest of a file of `size` bytes; raises RemoteError where the answer is none."""
         if self._command is None:
             raise NoDigestCommand(f"{self._pool.host}: no command for {self._algorithm} was found")
+        value = await self._together.ask(path) if self._may_be_one_of_several(path, size) else None
+        return StoredDigest(value or await self._alone(self._command, path, size), self._command)
+
+    def _may_be_one_of_several(self, path: bytes, size: int) -> bool:
+        return self._takes_several and size <= _SMALL and len(path) <= _LONGEST and is_plain(path)
+
+    async def _alone(self, command: str, path: bytes, size: int) -> str:
         shell = await self._pool.shell()
-        answer = await shell.run(command_line(self._command, path), self._timeout + size / _SLOWEST, 1 + size)
+        answer = await shell.run(command_line(command, path), self._timeout + size / _SLOWEST, 1 + size)
         value = parse_digest(answer, self._algorithm)
         if value is None:
             said = answer.output.strip()[:200].decode("utf-8", "backslashreplace")
-            raise RemoteError(
-                f"{self._pool.host}: {self._command} gave no digest (exit status {answer.status}): {said}"
-            )
-        return StoredDigest(value, self._command)
+            raise RemoteError(f"{self._pool.host}: {command} gave no digest (exit status {answer.status}): {said}")
+        return value
+
+    async def _of_several(self, paths: Sequence[bytes]) -> Sequence[str | None]:
+        """The digests of small files; none of them where one has none, or where the answer cannot be understood."""
+        nothing = [None] * len(paths)
+        if self._command is None or len(paths) == 1:
+            return nothing
+        shell = await self._pool.shell()
+        line, size = command_line_of_several(self._command, paths), len(paths) * _SMALL
+        try:
+            answer = await shell.run(line, self._timeout + size / _SLOWEST, size)
+        except ConnectionDropped:
+            raise
+        except RemoteError:
+            self._takes_several = False
+            return nothing
+        values = parse_digests(answer, self._algorithm, paths)
+        self._takes_several = values is not None
+        return values or nothing

@@ -13,6 +13,7 @@ import secrets
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,11 @@ FOREIGN_AGE = 7 * 24 * 3600
 _PATTERN = re.compile(rb"\..*\.([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{8}\.part", re.DOTALL)
 _START_FIELD = 19
 """Position of `starttime` in /proc/PID/stat behind the command's closing parenthesis (proc(5), field 22)."""
+
+
+_NUMBERS = 1 << 32
+_numbers = count(secrets.randbelow(_NUMBERS))
+"""Of the temporary names of this process, from anywhere on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class RunId:
 
     def temporary_name(self, name: bytes) -> bytes:
         """A new name beside `name`, never the same twice, not longer than a file system takes."""
-        tag = f".{self}-{secrets.token_hex(4)}.part".encode()
+        tag = f".{self}-{next(_numbers) % _NUMBERS:08x}.part".encode()
         return b"." + name[: NAME_LIMIT - 1 - len(tag)] + tag
 
     def is_left_over(self, name: bytes, age: float) -> bool:

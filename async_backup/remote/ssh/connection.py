@@ -39,6 +39,9 @@ _WINDOW = 2 << 20
 
 _READ_ONLY = 1
 
+_PRIVATE = asyncssh.SFTPAttrs(permissions=0o600)
+_NO_ATTRIBUTES = asyncssh.SFTPAttrs()
+
 
 class OpenFlags(IntEnum):
     """How a file is opened. Creation is exclusive: it refuses a name that exists, symbolic links included."""
@@ -116,7 +119,7 @@ class Channel:
 
     async def open(self, path: bytes, flags: OpenFlags) -> Handle:
         """Open a file; a new one may be read by its owner only."""
-        attributes = asyncssh.SFTPAttrs(permissions=0o600) if flags is OpenFlags.CREATE else asyncssh.SFTPAttrs()
+        attributes = _PRIVATE if flags is OpenFlags.CREATE else _NO_ATTRIBUTES
         try:
             file = await settled(
                 self.request(

@@ -10,7 +10,6 @@ are a remedy for ciphers in CBC mode (RFC 4251, section 9.3.1), with which this 
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from asyncssh.constants import MSG_CHANNEL_DATA
 from asyncssh.packet import Byte, String, UInt32, UInt64
 
 from async_backup.remote.ssh.gcm import gcm_of
+from async_backup.remote.ssh.padding import Padding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ class FastWrites:
         self._handler = handler
         self._channel = channel
         self._connection = channel._conn
+        self._padding = Padding()
         self._send_request = handler.send_packet
         handler.write = self._write
         self._flush_nothing = channel._flush_send_buf
@@ -48,15 +49,15 @@ class FastWrites:
         return await self._handler._make_request(_FXP_WRITE, head, data)
 
     def _send(self, kind: int, number: int | None, *fields: bytes) -> None:
-        """In the place of `SFTPHandler.send_packet`: the data, which come last, are not joined to what is before."""
-        if kind != _FXP_WRITE or not self._handler._writer or self._channel._send_state != "open":
+        """In the place of `SFTPHandler.send_packet`: what comes last, which may be data, is not joined to the rest."""
+        if not self._handler._writer or self._channel._send_state != "open":
             self._send_request(kind, number, *fields)
             return
-        *before, data = fields
+        *before, last = fields
         head = Byte(kind) + b"".join(before)
-        head = UInt32(len(head) + len(data)) + head
-        self._channel._send_buf += [(head, None), (data, None)]
-        self._channel._send_buf_len += len(head) + len(data)
+        head = UInt32(len(head) + len(last)) + head
+        self._channel._send_buf += [(head, None), (last, None)]
+        self._channel._send_buf_len += len(head) + len(last)
         self._flush()
         self._keep_rest()
 
@@ -107,7 +108,7 @@ class FastWrites:
         padding = -(it._send_enchdrlen + len(head) + size) % it._send_blocksize
         if padding < _LEAST_PADDING:
             padding += it._send_blocksize
-        packet = b"".join((Byte(padding), head, *parts, os.urandom(padding)))
+        packet = b"".join((Byte(padding), head, *parts, self._padding.take(padding)))
         if gcm := gcm_of(it._send_encryption):
             it._send(gcm.seal(UInt32(len(packet)), packet))
         else:

@@ -9,6 +9,8 @@ import asyncssh
 from async_backup.remote.ssh.answers import Answers
 from async_backup.remote.ssh.fast_reads import FastReads
 from async_backup.remote.ssh.fast_writes import FastWrites
+from async_backup.remote.ssh.gathered import Gathered
+from async_backup.remote.ssh.quiet import hush
 
 KNOWN = {"2.24.1"}
 """Versions of asyncssh whose inside is known: read, and tested with every cipher."""
@@ -24,6 +26,8 @@ class Shortcuts:
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
         self._are_known = asyncssh.__version__ in KNOWN
         self._reads = FastReads(connection) if self._are_known else None
+        if self._are_known:
+            Gathered(connection)
 
     def take(self, sftp: asyncssh.SFTPClient) -> None:
         """Let a channel that was just opened use them; see `FastWrites` for the ciphers with which it does not."""
@@ -31,6 +35,7 @@ class Shortcuts:
             return
         handler: Any = sftp._handler
         channel = handler._writer.channel
+        hush(handler)
         self._reads.add(channel)
         Answers(handler, channel._session)
         if "cbc" not in channel.get_extra_info("send_cipher"):

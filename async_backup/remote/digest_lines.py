@@ -1,0 +1,56 @@
+"""Lines of shell that ask a server for digests, and what may be taken for an answer.
+
+A file's name is handed over in octal, or is one in which there is nothing but plain characters: nothing in it can be
+taken for shell. An answer has to be the digests and nothing else: fail closed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_backup.remote.ssh.shell import Answer
+
+_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+
+
+def command_line(command: str, path: bytes) -> bytes:
+    """One line of POSIX shell that feeds the file to `command`."""
+    name = b"".join(bytes([c]) if c in _PLAIN else b"\\0%03o" % c for c in path)
+    # The full stop behind the name keeps line breaks at its end, which $(...) would cut off.
+    return b"f=$(printf '%%b.' '%b'); LC_ALL=C %b < \"${f%%.}\"" % (name, command.encode())
+
+
+def is_plain(path: bytes) -> bool:
+    """Whether a shell, and every command, takes it for nothing but the name of a file."""
+    return path.startswith(b"/") and _PLAIN.issuperset(path)
+
+
+def command_line_of_several(command: str, paths: Sequence[bytes]) -> bytes:
+    """One line of POSIX shell that names plain files to `command`."""
+    return b"LC_ALL=C %b %b" % (command.encode(), b" ".join(paths))
+
+
+def parse_digests(answer: Answer, algorithm: str, paths: Sequence[bytes]) -> list[str] | None:
+    """The digests, if the answer is exactly one for each, in their order: `HEX`, `HEX  PATH` or `HEX *PATH`."""
+    lines = answer.output.strip().splitlines()
+    if answer.status != 0 or len(lines) != len(paths):
+        return None
+    pattern = re.compile(rb"([0-9a-f]{%d})(?: [ *](.*))?" % _DIGITS[algorithm])
+    found = [pattern.fullmatch(line) for line in lines]
+    are_theirs = all(one and one[2] in {None, path} for one, path in zip(found, paths, strict=True))
+    return [one[1].decode() for one in found if one] if are_theirs else None
+
+
+def parse_digest(answer: Answer, algorithm: str) -> str | None:
+    """The digest, if the answer is exactly one: `HEX`, `HEX  -` or `HEX *stdin`; None for anything else."""
+    if answer.status != 0:
+        return None
+    pattern = rb"\s*([0-9a-f]{%d})(?: [ *]?(?:-|stdin))?\s*" % _DIGITS[algorithm]
+    match = re.fullmatch(pattern, answer.output)
+    return match[1].decode() if match else None
