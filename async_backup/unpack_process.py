@@ -7,9 +7,10 @@ from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.check import check_segment as check_raw_segment
-from async_backup.archive.unpack import DamagedSegment, unpack
+from async_backup.archive.unpack import DamagedSegment, salvaged, unpack
 from async_backup.child import settle_in
 from async_backup.unpack.members import Unpacker
+from async_backup.unpack.segment import salvage_members as salvage
 from async_backup.unpack.segment import unpack_members, unpacked_by
 
 if TYPE_CHECKING:
@@ -40,9 +41,12 @@ class _Process:
         self._slot_size = slot_size
         self.unpacker = Unpacker(rules) if rules else None
 
-    def raw(self, stored: Stored) -> bytes:
+    def data(self, stored: Stored) -> memoryview:
         start = stored.slot * self._slot_size
-        return unpack(self._slots[start : start + stored.length], stored.raw_length, stored.sha256)
+        return self._slots[start : start + stored.length]
+
+    def raw(self, stored: Stored) -> bytes:
+        return unpack(self.data(stored), stored.raw_length, stored.sha256)
 
 
 _process: _Process | None = None
@@ -80,6 +84,12 @@ def restore_members(stored: Stored, wanted: Wanted | None, *, is_again: bool = F
     if is_again:
         unpacker.replace_leftovers()
     return unpack_members(unpacker, _state().raw(stored), wanted)
+
+
+def salvage_members(stored: Stored, wanted: Wanted) -> tuple[Unpacked, set[int]]:
+    """Restore what is left of the members of a damaged segment; with the offsets of those that are there."""
+    raw = salvaged(_state().data(stored), stored.raw_length)
+    return salvage(_unpacker(), raw, wanted, stored.raw_length)
 
 
 def restore_piece(stored: Stored, file: OpenFile, extents: Sequence[tuple[int, int]]) -> list[Issue]:

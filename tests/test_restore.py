@@ -266,17 +266,78 @@ async def test_damage_costs_the_files_in_it_and_no_others(source: Path, target: 
     spoilt = bytearray(content)
     spoilt[hurt.offset + hurt.length // 2] ^= 1
     restored = await restore_from(store_of(bytes(spoilt)), target, salvage=salvage)
-    lost = {os.fsdecode(member.path) for member in hurt.listing()}
+    hurt_ones = {os.fsdecode(member.path) for member in hurt.listing()}
     assert restored.report.exit_code == 3
     if salvage:
-        assert {os.fsdecode(path) for path, kind in restored.told if kind == "damaged"} == lost
-        whole = {name for name in tree(source) if f"entry/{name}" not in lost}
+        told = {
+            kind: {os.fsdecode(path) for path, of in restored.told if of == kind} for kind in ("damaged", "suspect")
+        }
+        assert told["damaged"] | told["suspect"] == hurt_ones
+        whole = {name for name in tree(source) if f"entry/{name}" not in hurt_ones}
         assert {name: tree(target / "entry")[name] for name in whole} == {name: tree(source)[name] for name in whole}
-        assert not any((target / name).is_file() for name in lost)
+        assert not any((target / name).is_file() for name in told["damaged"])
     else:
         assert isinstance(restored.report.error, DamagedArchive)
         assert "--salvage" in str(restored.report.error)
     assert [path for path in target.rglob("*") if ".restore-" in path.name] == []
+
+
+async def test_what_stands_before_the_damage_of_a_segment_is_salvaged_and_said_to_be_doubtful(
+    tmp_path: Path, target: Path
+) -> None:
+    entry = tmp_path / "one/entry"
+    entry.mkdir(parents=True)
+    contents = {f"file{number}": Random(number).randbytes(900) for number in range(10)}
+    for name, content in contents.items():
+        (entry / name).write_bytes(content)
+    archive = bytearray(archive_of(entry))
+    (only,) = [segment for segment in segments_of(bytes(archive)) if segment.members]
+    archive[only.offset + only.length * 6 // 10] ^= 0x10
+    restored = await restore_from(store_of(bytes(archive)), target, salvage=True)
+    there = {path.name: path.read_bytes() for path in (target / "entry").iterdir()}
+    assert restored.report.exit_code == 3
+    assert {os.fsdecode(path) for path, kind in restored.told if kind == "suspect"} == {
+        "entry",
+        *(f"entry/{name}" for name in there),
+    }
+    assert {path for path, kind in restored.told if kind == "damaged"} == {
+        os.fsencode(f"entry/{name}") for name in contents.keys() - there.keys()
+    }
+    assert {f"file{number}" for number in range(5)} <= there.keys()
+    assert sum(there[name] != contents[name] for name in there) <= 1
+
+
+@pytest.mark.parametrize("overwrite", ["always", "if-newer"])
+async def test_a_doubtful_file_takes_no_other_s_place(source: Path, target: Path, overwrite: str) -> None:
+    content = bytearray(archive_of(source))
+    hurt = next(s for s in segments_of(bytes(content)) if any(m.path == b"entry/sub/file05" for m in s.listing()))
+    content[hurt.offset + hurt.length - 12] ^= 1
+    mine = target / "entry/sub/file05"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    os.utime(mine, (0, 0))
+    restored = await restore_from(store_of(bytes(content)), target, salvage=True, overwrite=Overwrite(overwrite))
+    assert restored.report.exit_code == 3
+    assert mine.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("salvage", [False, True])
+async def test_a_cut_file_is_salvaged_as_far_as_it_goes(tmp_path: Path, target: Path, salvage: bool) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(Random(1).randbytes(3 << 20))
+    archive = archive_of(file)
+    restored = await restore_from(store_of(archive[: len(archive) // 2]), target, salvage=salvage)
+    assert isinstance(restored.report.error, DamagedArchive)
+    assert restored.report.exit_code == (3 if salvage else 1)
+    if salvage:
+        assert restored.told == {(b"file", "incomplete")}
+        found = (target / "file").read_bytes()
+        known = len(found.rstrip(b"\0"))
+        assert len(found) == 3 << 20
+        assert 1 << 20 <= known < 2 << 20
+        assert found[:known] == file.read_bytes()[:known]
+    else:
+        assert list(target.iterdir()) == []
 
 
 async def test_without_salvage_a_file_that_lacks_a_piece_is_not_left(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import cast
 
 from isal import isal_zlib
@@ -10,6 +11,7 @@ from isal import isal_zlib
 InflateError = cast("type[Exception]", isal_zlib.error)  # an instance, by the types that isal declares
 
 _GZIP_WINDOW = 31
+_STEP = 4 << 10
 
 
 class DamagedSegment(ValueError):
@@ -31,3 +33,17 @@ def unpack(data: memoryview | bytes, raw_length: int, sha256: bytes) -> bytes:
     if len(raw) != raw_length or not decompressor.eof:
         raise DamagedSegment("it does not have the size that the index tells")
     return raw
+
+
+def salvaged(data: memoryview | bytes, raw_length: int) -> bytes:
+    """What can be decompressed of a damaged gzip member, at most `raw_length` bytes: from somewhere on it may be wrong.
+
+    The library gives nothing of a step in which it finds an error, so the steps are small.
+    """
+    decompressor = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+    raw = bytearray()
+    with suppress(InflateError):
+        while len(raw) < raw_length and (made := decompressor.decompress(data, max_length=_STEP)):
+            raw += made
+            data = decompressor.unconsumed_tail
+    return bytes(raw[:raw_length])

@@ -14,6 +14,7 @@ from async_backup.errors import BackupError, DamagedArchive, RemoteTruncated, Re
 from async_backup.tasks import task_group
 from async_backup.unpack.extents import extents_of
 from async_backup.unpack.rules import Issue, IssueKind, Refused, safe_path
+from async_backup.unpack.segment import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ class _Outcome(NamedTuple):
     unpacked: Unpacked | None = None
     issues: tuple[Issue, ...] = ()
     damage: str = ""
+    kept: frozenset[int] = frozenset()
+    """The offsets of members that were restored in spite of the damage: nothing vouches for them."""
     written: int = 0
     """Bytes of payload of the large file under way."""
     is_orphan: bool = False
@@ -79,13 +82,22 @@ class IndexedRestore:
     """Restores jobs of one archive; what has to wait for the end goes into `late`."""
 
     def __init__(
-        self, archive: IndexedArchive, unpackers: Unpackers, progress: Progress, late: LateSpool, *, salvage: bool
+        self,
+        archive: IndexedArchive,
+        unpackers: Unpackers,
+        progress: Progress,
+        late: LateSpool,
+        *,
+        salvage: bool,
+        is_target_free: bool,
     ) -> None:
+        """`is_target_free` says that no file of somebody else's may be replaced."""
         self._archive = archive
         self._unpackers = unpackers
         self._progress = progress
         self._late = late
         self._salvage = salvage
+        self._is_target_free = is_target_free
         self._is_over = False
         self._under_way: deque[_Step] = deque()
         self._open: OpenFile | None = None
@@ -144,7 +156,9 @@ class IndexedRestore:
         try:
             await self._archive.reader.read_into(segment.offset, slot.data(segment.length))
             step.end(await self._unpacked(step, slot))
-        except (DamagedSegment, RemoteTruncated) as error:
+        except DamagedSegment as error:
+            step.end(await self._salvaged(step, slot, str(error)))
+        except RemoteTruncated as error:
             step.end(_Outcome(damage=str(error)))
         finally:
             slot.release()
@@ -162,6 +176,14 @@ class IndexedRestore:
         issues = await self._unpackers.piece(slot, segment, file, extents)
         return _Outcome(issues=tuple(issues), written=piece.size)
 
+    async def _salvaged(self, step: _Step, slot: Slot, damage: str) -> _Outcome:
+        """What is left of members; but a doubtful file never takes the place of another."""
+        if step.job.piece or not self._salvage or not self._is_target_free:
+            return _Outcome(damage=damage)
+        wanted = step.job.wanted or Wanted(frozenset(member.offset for member in step.job.segment.listing()))
+        unpacked, kept = await self._unpackers.salvage(slot, step.job.segment, wanted)
+        return _Outcome(unpacked, damage=damage, kept=frozenset(kept))
+
     async def _take(self, step: _Step, outcome: _Outcome) -> None:
         """Note what became of the first segment under way."""
         self._under_way.popleft()
@@ -172,7 +194,7 @@ class IndexedRestore:
         if outcome.is_orphan and step.job.piece and not self.is_lost(_safe(step.job.piece.path)):
             self._note_damage(step.job, _ORPHAN)
         if outcome.damage:
-            self._note_damage(step.job, outcome.damage)
+            self._note_damage(step.job, outcome.damage, outcome.kept)
         self._is_whole = self._is_whole and not outcome.issues
         self._written += outcome.written
         self._tell(outcome.issues)
@@ -203,8 +225,8 @@ class IndexedRestore:
             is_kept, self._is_whole, self._has_hole = is_kept and self._is_whole, True, False
             self._note(await self._unpackers.finish(file, is_kept=is_kept))
 
-    def _note_damage(self, job: Job, damage: str) -> None:
-        issues = _lost(job, damage)
+    def _note_damage(self, job: Job, damage: str, kept: frozenset[int] = frozenset()) -> None:
+        issues = _lost(job, damage, kept)
         if not self._salvage:
             self._is_whole = self._is_whole and job.piece is None
         if not self._salvage and not self._is_over:
@@ -218,15 +240,19 @@ class IndexedRestore:
         self._has_hole = self._has_hole or job.piece is not None
 
 
-def _lost(job: Job, damage: str) -> list[Issue]:
-    """The members that a damaged segment costs."""
+def _lost(job: Job, damage: str, kept: frozenset[int]) -> list[Issue]:
+    """The members that a damaged segment costs, and those that were restored nevertheless."""
     if job.piece is not None:
         where = f"{job.piece.size} bytes of it are zeros: its segment at byte {job.segment.offset} is damaged"
         return [Issue(job.piece.path, IssueKind.INCOMPLETE, f"{where} ({damage})")]
     wanted = job.wanted.offsets if job.wanted else None
-    reason = f"lost: the segment at byte {job.segment.offset} is damaged ({damage})"
+    where = f"the segment at byte {job.segment.offset} is damaged ({damage})"
+    lost, suspect = (
+        (IssueKind.DAMAGED, f"lost: {where}"),
+        (IssueKind.SUSPECT, f"restored, but nothing vouches for it: {where}"),
+    )
     members = [member for member in job.segment.listing() if wanted is None or member.offset in wanted]
-    return [Issue(member.path, IssueKind.DAMAGED, reason) for member in members]
+    return [Issue(member.path, *(suspect if member.offset in kept else lost)) for member in members]
 
 
 def _safe(path: bytes) -> bytes:

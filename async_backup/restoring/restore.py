@@ -154,7 +154,14 @@ class Restore:
                     self._path, archive.reader.size, footer.members, size, is_incomplete=footer.is_incomplete
                 )
             )
-            restoring = IndexedRestore(archive, unpackers, self._progress, late, salvage=settings.salvage)
+            restoring = IndexedRestore(
+                archive,
+                unpackers,
+                self._progress,
+                late,
+                salvage=settings.salvage,
+                is_target_free=rules.overwrite is Overwrite.NEVER,
+            )
             self._is_lost = restoring.is_lost
             await restoring.run(jobs)
 
@@ -163,7 +170,7 @@ class Restore:
         if rules.overwrite is Overwrite.NEVER and not self._may_share:
             await to_thread.run_sync(check_empty, self._settings.target)
         self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
-        restoring = StreamedRestore(reader, rules, self._progress, late)
+        restoring = StreamedRestore(reader, rules, self._progress, late, salvage=self._settings.salvage)
         self._is_lost = restoring.is_lost
         await restoring.run(self._settings.paths)
 

@@ -10,7 +10,7 @@ from anyio import from_thread, to_thread
 from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.ahead import read_ahead
 from async_backup.unpack.members import Unpacker
-from async_backup.unpack.rules import Issue, IssueKind
+from async_backup.unpack.rules import Issue, IssueKind, Overwrite
 from async_backup.unpack.segment import unpacked_by
 from async_backup.unpack.stream import DamagedStream, TarGzStream
 
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 class StreamedRestore:
     """Restores an archive from its beginning to its end; what has to wait for the end goes into `late`."""
 
-    def __init__(self, reader: RemoteReader, rules: UnpackRules, progress: Progress, late: LateSpool) -> None:
+    def __init__(
+        self, reader: RemoteReader, rules: UnpackRules, progress: Progress, late: LateSpool, *, salvage: bool
+    ) -> None:
+        """With `salvage` a large file that is cut off is kept, unless it could take the place of another."""
+        self._keeps_parts = salvage and rules.overwrite is Overwrite.NEVER
         self._reader = reader
         self._rules = rules
         self._progress = progress
@@ -54,7 +58,7 @@ class StreamedRestore:
         """What ended it early, or what was missing."""
         missing = set(paths)
         with Unpacker(self._rules, self._made) as unpacker:
-            stream = TarGzStream(raw)
+            stream = TarGzStream(raw, keeps_parts=self._keeps_parts)
             try:
                 for _ in stream.restore(unpacker, _Filter(paths, missing)):
                     from_thread.run_sync(self._note, unpacker)
@@ -77,7 +81,7 @@ class StreamedRestore:
 
 def _suspect(path: bytes) -> Issue:
     return Issue(
-        path, IssueKind.DAMAGED, "restored, but nothing vouches for it: the archive is damaged there or a little later"
+        path, IssueKind.SUSPECT, "restored, but nothing vouches for it: the archive is damaged there or a little later"
     )
 
 

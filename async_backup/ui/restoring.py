@@ -33,6 +33,7 @@ _KINDS = {
     IssueKind.IN_THE_WAY: "not restored",
     IssueKind.FAILED: "not restored",
     IssueKind.DAMAGED: "damaged",
+    IssueKind.SUSPECT: "doubtful",
     IssueKind.INCOMPLETE: "incomplete",
     IssueKind.KEPT: "kept",
     IssueKind.ATTRIBUTE: "not as it was",

@@ -198,6 +198,12 @@ class Unpacker:
             self._files += 1
             self._size += file.member.size
 
+    def keep_part(self, file: OpenFile, size: int) -> None:
+        """Finish a large file of which no more than `size` bytes of payload could be had."""
+        self.finish_file(file)
+        reason = f"only the first {size} of its {file.member.size} bytes could be read, the rest of it is zeros"
+        self._issues.append(Issue(file.member.path, IssueKind.INCOMPLETE, reason))
+
     def discard(self, file: OpenFile) -> None:
         """Remove a large file that will not be finished."""
         with self._noting(file.member.path):

@@ -49,6 +49,8 @@ class IssueKind(StrEnum):
     """The system did not let us write it."""
     DAMAGED = "damaged"
     """Its bytes in the archive are not those that were stored."""
+    SUSPECT = "suspect"
+    """It is there, but nothing vouches for its bytes: the archive is damaged there, or a little later."""
     INCOMPLETE = "incomplete"
     """It is there, but not all of its bytes could be had."""
     ATTRIBUTE = "attribute"
@@ -71,7 +73,7 @@ class IssueKind(StrEnum):
     @property
     def is_absent(self) -> bool:
         """Whether the member is not there at all, or not as the archive has it."""
-        return not self.is_common and self is not IssueKind.INCOMPLETE
+        return not self.is_common and self not in {IssueKind.SUSPECT, IssueKind.INCOMPLETE}
 
 
 class Issue(NamedTuple):

@@ -70,6 +70,31 @@ def unpack_members(unpacker: Unpacker, raw: bytes, wanted: Wanted | None) -> Unp
     return unpacked_by(unpacker, opened, no_room)
 
 
+def salvage_members(unpacker: Unpacker, raw: bytes, wanted: Wanted, raw_length: int) -> tuple[Unpacked, set[int]]:
+    """Restore what is left of members of a damaged segment of `raw_length` bytes, and the offsets of those.
+
+    Nothing vouches for them. A member whose payload is not all there is lost.
+    """
+    reader = TarReader(Buffer(raw))
+    opened, no_room, found = None, "", set()
+    try:
+        while (member := reader.next()) is not None:
+            renamed = wanted.applied(member)
+            data = reader.take(member) if member.size and reader.offset < raw_length else b""
+            if renamed is None:
+                continue
+            if renamed.size and not data:
+                opened = unpacker.begin_file(renamed)
+            else:
+                unpacker.put(renamed, data)
+            found.add(member.offset)
+    except DamagedTar:
+        pass
+    except OSError as error:
+        no_room = error.strerror or str(error)
+    return unpacked_by(unpacker, opened, no_room), found
+
+
 def unpacked_by(unpacker: Unpacker, opened: OpenFile | None = None, no_room: str = "") -> Unpacked:
     """What the unpacker has done since it was asked last."""
     files, size = unpacker.take_counts()

@@ -36,9 +36,13 @@ class CutStream(DamagedStream):
 
 
 class TarGzStream:
-    """The members of a `.tar.gz` that comes from `raw`, whose `readinto` may wait for the network."""
+    """The members of a `.tar.gz` that comes from `raw`, whose `readinto` may wait for the network.
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    With `keeps_parts` a large file of which the stream holds the beginning alone is restored as far as that goes.
+    """
+
+    def __init__(self, raw: io.RawIOBase, *, keeps_parts: bool = False) -> None:
+        self._keeps_parts = keeps_parts
         self._gzip = Gunzip(io.BufferedReader(raw, _BUFFER))
         self._reader = TarReader(self._gzip)
         self._unverified: deque[tuple[int, bytes]] = deque(maxlen=SUSPECTS_KEPT)
@@ -98,11 +102,17 @@ class TarGzStream:
         file = unpacker.begin_file(member)
         if file is None:
             return
+        position, is_written = 0, True
         try:
-            position, is_written = 0, True
             for data in self._reader.payload(member):
                 is_written = is_written and unpacker.write(file, placed(member, position, data))
                 position += len(data)
+        except _STREAM_ERRORS:
+            if self._keeps_parts and is_written and position:
+                unpacker.keep_part(file, position)
+            else:
+                unpacker.discard(file)
+            raise
         except BaseException:
             with suppress(OSError):
                 unpacker.discard(file)
