@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,7 @@ from async_backup.config import HASHES
 from async_backup.errors import ConnectionDropped, RemoteError, RemoteNotFound, Unreachable
 from async_backup.remote.places import path_in
 from async_backup.tasks import task_group
+from async_backup.text import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,6 +63,11 @@ class Catalog:
                 found.setdefault(archive.entry, []).append(archive)
         return found
 
+    def meant(self, name: bytes) -> bytes:
+        """The name itself where an archive or an entry has it, otherwise what it means if it was typed as shown."""
+        is_there = any(name in {archive.entry, archive.path} for archive in self.archives)
+        return name if is_there else unescaped(name)
+
     def of_entries(self, names: Sequence[bytes]) -> Catalog:
         """What there is of some entries, or of all where none is named; raises RemoteNotFound for one without any."""
         known = {archive.entry for archive in self.archives}
@@ -84,8 +91,16 @@ class Catalog:
     def find(self, text: bytes) -> StoredArchive:
         """The archive that a person named: by its path, by its entry (the newest), by `ENTRY@TIME` (not after it).
 
-        Raises RemoteNotFound with the nearest names, SettingsError for a time that cannot be read.
+        A name that is shown with escapes may be typed with them. Raises RemoteNotFound with the nearest names,
+        SettingsError for a time that cannot be read.
         """
+        meant = unescaped(text)
+        if meant != text:
+            with suppress(RemoteNotFound):
+                return self._find(text)
+        return self._find(meant)
+
+    def _find(self, text: bytes) -> StoredArchive:
         for archive in self.archives:
             if archive.path in {text, text + SUFFIX}:
                 return archive

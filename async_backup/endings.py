@@ -25,10 +25,14 @@ _R = TypeVar("_R")
 
 
 class Ending(NamedTuple):
-    """The footer of an archive; without one, `problem` says why it is not known to be whole."""
+    """The footer of an archive; without one, `problem` says why it is not known to be whole.
+
+    `is_unreadable` where the server did not let us look.
+    """
 
     footer: Footer | None
     problem: str = ""
+    is_unreadable: bool = False
 
     @property
     def is_incomplete(self) -> bool:
@@ -48,7 +52,7 @@ async def read_endings(store: RemoteStore, archives: Sequence[StoredArchive]) ->
         except SERVER_GONE:
             raise
         except RemoteError as error:
-            return Ending(None, f"its end cannot be read: {error}")
+            return Ending(None, f"its end cannot be read: {error}", is_unreadable=True)
 
     return await side_by_side(read, archives, at_once=_AT_ONCE)
 

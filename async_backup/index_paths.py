@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive.index import PIECE
 from async_backup.errors import NotInArchive
+from async_backup.text import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,12 +26,21 @@ def members_of(segments: Iterable[Segment]) -> Iterator[Member]:
 
 
 def full_path(path: bytes, segments: Sequence[Segment]) -> bytes:
-    """The path with the name of the entry in front, where a person has left that out; raises ValueError."""
+    """The path with the name of the entry in front, where a person has left that out; raises ValueError.
+
+    A name that is shown with escapes may be typed with them.
+    """
     top = next((member.path.partition(b"/")[0] for member in members_of(segments)), b"")
     path = b"/".join(name for name in path.split(b"/") if name not in {b"", b"."})
-    if not path or not top or is_at_or_below(path, top):
-        return path or top
-    return b"%b/%b" % (top, path)
+    if path and top and not is_at_or_below(path, top):
+        path = b"%b/%b" % (top, path)
+    return _meant(path or top, segments)
+
+
+def _meant(path: bytes, segments: Sequence[Segment]) -> bytes:
+    """The path itself where the archive has it, otherwise what it stands for if it was typed as it was shown."""
+    other = unescaped(path)
+    return path if other == path or any(member.path == path for member in members_of(segments)) else other
 
 
 def is_at_or_below(path: bytes, directory: bytes) -> bool:

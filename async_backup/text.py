@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 """Unicode categories that can steer a terminal, hide text or turn its direction round."""
+
+_ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|([\\ntr]))")
+_SHORT_ESCAPES = {b"\\": b"\\", b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -25,9 +30,24 @@ def _shown_character(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
         return f"\\x{code - 0xDC00:02x}"
+    if 0x80 <= code <= 0xFF and unicodedata.category(character) in _UNSAFE:
+        return f"\\u{code:04x}"  # what is \\x is a byte
     if character != " " and unicodedata.category(character) in _UNSAFE:
         return character.encode("unicode_escape", "backslashreplace").decode("ascii")
     return character
+
+
+def unescaped(name: bytes) -> bytes:
+    """A name that was typed as `shown` shows it; as it is where nothing in it is an escape."""
+    return _ESCAPE.sub(_character_meant, name)
+
+
+def _character_meant(escape: re.Match[bytes]) -> bytes:
+    if escape[1]:
+        return bytes([int(escape[1], 16)])
+    if code := escape[2] or escape[3]:
+        return chr(min(int(code, 16), sys.maxunicode)).encode("utf-8", "surrogatepass")
+    return _SHORT_ESCAPES[escape[4]]
 
 
 def one_line(error: BaseException) -> str:

@@ -179,11 +179,22 @@ async def test_an_archive_whose_end_cannot_be_read_is_kept_and_named() -> None:
     for day in (1, 2):
         shelf.put_archive("wiki", at(day))
     before = shelf.names
-    await pruned(shelf, told=told)
-    assert [judged.problem for judged in told.judged().values() if judged.problem] == [
-        "its end cannot be read: memory: not yours"
+    report = await pruned(shelf, told=told)
+    assert [(judged.problem, judged.is_unreadable) for judged in told.judged().values() if judged.problem] == [
+        ("its end cannot be read: memory: not yours", True)
     ]
+    assert (report.exit_code, report.unreadable) == (ExitCode.INCOMPLETE, 1)
     assert shelf.names == before
+
+
+async def test_an_entry_is_found_by_the_name_that_is_shown() -> None:
+    shelf = Shelf()
+    old, new = (shelf.put_archive("latin\udce9", at(day)) for day in (1, 2))
+    other = shelf.put_archive(r"latin\xe8", at(1))
+    await pruned(shelf, entries=(rb"latin\xe9", rb"latin\xe8"))
+    archives = {name for name in shelf.names if name.endswith(b".tar.gz")}
+    assert archives == {new, other}
+    assert old == b"latin\xe9-2024-05-01T031500.tar.gz"
 
 
 async def test_a_lost_connection_while_looking_ends_it_before_anything_is_removed() -> None:

@@ -259,6 +259,19 @@ async def test_damage_is_the_error_also_where_much_has_come_that_follows_it(tmp_
     assert restored.report.exit_code == 3
 
 
+async def test_names_may_be_typed_as_they_are_shown(tmp_path: Path, target: Path) -> None:
+    entry = tmp_path / "one/latin\udce9"
+    (entry / "a\nb").mkdir(parents=True)
+    (entry / "a\nb" / "right\u202eleft").write_text("text")
+    (entry / r"a\n").write_text("as it is")
+    store = store_of(archive_of(entry), b"latin\xe9-2026-11-20T120000.tar.gz")
+    wanted = [rb"a\nb/right\u202eleft", rb"a\n"]
+    for archive in (rb"latin\xe9", rb"latin\xe9@2026-11-21", rb"latin\xe9-2026-11-20T120000.tar.gz"):
+        place = target / os.fsdecode(archive)
+        assert (await restore_from(store, place, *wanted, archive=archive)).report.exit_code == 0
+        assert {path.read_text() for path in place.rglob("*") if path.is_file()} == {"text", "as it is"}
+
+
 @pytest.mark.parametrize("salvage", [False, True])
 async def test_damage_costs_the_files_in_it_and_no_others(source: Path, target: Path, salvage: bool) -> None:
     content = archive_of(source)

@@ -48,6 +48,7 @@ class ArchiveJudged:
         stays: Whether it is kept.
         reasons: The rules that keep it.
         problem: Why it is never touched, whatever the rules say.
+        is_unreadable: Whether that is because the server did not let us look.
         checksums: The hashes of which a checksum file lies beside it.
     """
 
@@ -58,6 +59,7 @@ class ArchiveJudged:
     stays: bool
     reasons: tuple[str, ...] = ()
     problem: str = ""
+    is_unreadable: bool = False
     checksums: tuple[str, ...] = ()
 
 
@@ -127,6 +129,11 @@ class PrunePlan:
         """How many archives stay since their times lie in the future."""
         return sum(FUTURE in judged.reasons for judged in self.judged)
 
+    @property
+    def unreadable(self) -> int:
+        """How many archives stay since the server did not let us look at them."""
+        return sum(judged.is_unreadable for judged in self.judged)
+
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
@@ -138,6 +145,8 @@ class PruneReport:
     """Archives whose names tell no time; they are not touched."""
     future: int = 0
     """Archives that stay since their times lie in the future."""
+    unreadable: int = 0
+    """Archives that stay since the server did not let us look at them."""
     doomed: int = 0
     """Archives that no rule keeps; after a dry run all of them are there still."""
     doomed_size: int = 0
@@ -153,4 +162,4 @@ class PruneReport:
     def exit_code(self) -> ExitCode:
         if self.is_interrupted:
             return ExitCode.INTERRUPTED
-        return ExitCode.INCOMPLETE if self.failed else ExitCode.COMPLETE
+        return ExitCode.INCOMPLETE if self.failed or self.unreadable else ExitCode.COMPLETE

@@ -29,6 +29,7 @@ def chosen(catalog: Catalog, entries: Sequence[bytes]) -> Catalog:
 
     Raises RemoteNotFound for an entry without any, and for what is an archive that belongs to no entry.
     """
+    entries = [catalog.meant(name) for name in entries]
     found = catalog.of_entries(entries)
     judged = found.entries()
     for name in entries:
@@ -74,10 +75,10 @@ def judge(
         for newest in found[-1:]:
             reasons[newest.path] = reasons[newest.path] or (reason,)
     for archive in archives:
-        yield _judged(archive, reasons.get(archive.path, ()), endings[archive.path].problem)
+        yield _judged(archive, reasons.get(archive.path, ()), endings[archive.path])
 
 
-def _judged(archive: StoredArchive, reasons: tuple[str, ...], problem: str) -> ArchiveJudged:
+def _judged(archive: StoredArchive, reasons: tuple[str, ...], ending: Ending) -> ArchiveJudged:
     if archive.when is None:
         raise ValueError("an archive whose name tells no time cannot be judged")
     return ArchiveJudged(
@@ -85,8 +86,9 @@ def _judged(archive: StoredArchive, reasons: tuple[str, ...], problem: str) -> A
         archive.entry,
         archive.when,
         archive.size,
-        stays=bool(reasons or problem),
+        stays=bool(reasons or ending.problem),
         reasons=reasons,
-        problem=problem,
+        problem=ending.problem,
+        is_unreadable=ending.is_unreadable,
         checksums=archive.checksums,
     )

@@ -108,6 +108,7 @@ class Removal:
             archives=len(plan.judged),
             unjudged=len(plan.unjudged),
             future=plan.future,
+            unreadable=plan.unreadable,
             doomed=len(doomed),
             doomed_size=sum(judged.size for judged in doomed),
             removed=self._removed,

@@ -63,7 +63,8 @@ class PrunePrinter(Lines):
     def _judged(self, judged: ArchiveJudged) -> None:
         if not self._shows_table:
             if judged.problem:
-                self._out(f"not touched: {shown(judged.path)}: {shown(judged.problem)}")
+                say = self._err if judged.is_unreadable else self._out
+                say(f"not touched: {shown(judged.path)}: {shown(judged.problem)}")
             return
         if judged.entry != self._entry:
             self._entry = judged.entry
@@ -78,6 +79,9 @@ class PrunePrinter(Lines):
         if not self._shows_table:
             self._kept_apart(report)
         self._totals(report)
+        if report.unreadable:
+            one, many = "archive stays since it", "archives stay since they"
+            self._err(f"{counted(report.unreadable, one, many)} could not be looked at; may the account read there?")
         if self._oldest:
             self._out(f"{', '.join(sorted(self._oldest))}: kept since there are fewer than asked for")
 

@@ -49,7 +49,7 @@ def choose(catalog: Catalog, names: Sequence[bytes]) -> list[StoredArchive]:
         return list(catalog.archives)
     entries = {archive.entry for archive in catalog.archives}
     chosen: set[bytes] = set()
-    for name in names:
+    for name in map(catalog.meant, names):
         found = catalog.of_entries([name]).archives if name in entries else (catalog.find(name),)
         chosen.update(archive.path for archive in found)
     return [archive for archive in catalog.archives if archive.path in chosen]
