@@ -100,7 +100,7 @@ async def test_every_part_is_measured_then_the_whole_and_the_server_is_as_it_was
     assert kinds(events) >= parts | {BenchStarted, SampleReady, StepStarted, BenchEnded}
     assert events[-1] == BenchEnded(report)
     assert {one.level for one in report.measurements if isinstance(one, Compression)} == {1, 3, 6}
-    assert {one.at_once for one in report.measurements if isinstance(one, SmallFiles)} == {1, 16}
+    assert {one.at_once for one in report.measurements if isinstance(one, SmallFiles)} == {1, 32}
     (whole,) = report.jobs
     assert whole.size > 0
     assert report.advice is not None
