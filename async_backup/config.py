@@ -158,6 +158,11 @@ class Limits:
         return 16 * self.connections * self.channels
 
     @property
+    def restores(self) -> int:
+        """Archives that may be restored at once, all but one of them small: mostly they wait for answers."""
+        return 8 * self.connections * self.channels
+
+    @property
     def slots(self) -> int:
         """Packed segments that may exist at once: two for each process and one for each channel."""
         return 2 * self.processes + self.connections * self.channels

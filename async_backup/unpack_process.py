@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,8 +34,8 @@ class Stored(NamedTuple):
     sha256: bytes
 
 
-class _Process:
-    """The state of this process."""
+class State:
+    """Slots, and what unpacks from them: one in a process that restores, or one for each restore in threads."""
 
     def __init__(self, slots: mmap, slot_size: int, rules: UnpackRules | None) -> None:
         self._slots = memoryview(slots)
@@ -48,28 +49,25 @@ class _Process:
     def raw(self, stored: Stored) -> bytes:
         return unpack(self.data(stored), stored.raw_length, stored.sha256)
 
+    def close(self) -> None:
+        if self.unpacker:
+            self.unpacker.__exit__()
 
-_process: _Process | None = None
+
+current: ContextVar[State] = ContextVar("current")
 
 
 def initialize(
     slots: SharedDescriptor, lifeline: SharedDescriptor, scratch: str, slot_size: int, rules: UnpackRules | None
 ) -> None:
     """Make this process ready; see `child.settle_in`. Without `rules` it can only check."""
-    global _process  # noqa: PLW0603  (one process, one state: the executor offers no other place)
     settle_in(lifeline, scratch)
-    _process = _Process(mmap(slots.descriptor, 0), slot_size, rules)
+    current.set(State(mmap(slots.descriptor, 0), slot_size, rules))
     os.close(slots.descriptor)
 
 
-def _state() -> _Process:
-    if _process is None:
-        raise RuntimeError("the process was not initialized")
-    return _process
-
-
 def _unpacker() -> Unpacker:
-    unpacker = _state().unpacker
+    unpacker = current.get().unpacker
     if unpacker is None:
         raise RuntimeError("the process has no place to restore to")
     return unpacker
@@ -83,18 +81,18 @@ def restore_members(stored: Stored, wanted: Wanted | None, *, is_again: bool = F
     unpacker = _unpacker()
     if is_again:
         unpacker.replace_leftovers()
-    return unpack_members(unpacker, _state().raw(stored), wanted)
+    return unpack_members(unpacker, current.get().raw(stored), wanted)
 
 
 def salvage_members(stored: Stored, wanted: Wanted) -> tuple[Unpacked, set[int]]:
     """Restore what is left of the members of a damaged segment; with the offsets of those that are there."""
-    raw = salvaged(_state().data(stored), stored.raw_length)
+    raw = salvaged(current.get().data(stored), stored.raw_length)
     return salvage(_unpacker(), raw, wanted, stored.raw_length)
 
 
 def restore_piece(stored: Stored, file: OpenFile, extents: Sequence[tuple[int, int]]) -> list[Issue]:
     """Write a segment that is payload of a large file to where it belongs there; raises DamagedSegment."""
-    raw = memoryview(_state().raw(stored))
+    raw = memoryview(current.get().raw(stored))
     size = sum(length for _, length in extents)
     if len(raw) < size or any(raw[size:]):
         raise DamagedSegment("it does not hold as much of the file as the index tells")
@@ -108,7 +106,7 @@ def restore_piece(stored: Stored, file: OpenFile, extents: Sequence[tuple[int, i
 
 def check_segment(slot: int, segment: Segment, *, is_last: bool) -> Checked:
     """Compare a segment at the start of a slot with what the index tells of it; raises DamagedSegment."""
-    raw = _state().raw(Stored(slot, segment.length, segment.raw_length, segment.sha256))
+    raw = current.get().raw(Stored(slot, segment.length, segment.raw_length, segment.sha256))
     return check_raw_segment(segment, raw, is_last=is_last)
 
 

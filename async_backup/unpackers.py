@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
+from mmap import mmap
 from typing import TYPE_CHECKING, TypeVar
+
+from anyio import Lock, to_thread
 
 from async_backup import unpack_process
 from async_backup.errors import WorkerDied
@@ -68,6 +71,21 @@ class Unpackers:
                 return await process.call(again or job)
 
 
+class UnpackersHere(Unpackers):
+    """Unpackers in threads of this process, one at a time."""
+
+    def __init__(self, slots: Slots, state: unpack_process.State) -> None:
+        self.slots = slots
+        self._state = state
+        self._turn = Lock(fast_acquire=True)
+
+    async def _call(self, job: Callable[[], _T], again: Callable[[], _T] | None = None) -> _T:
+        del again
+        async with self._turn:
+            unpack_process.current.set(self._state)
+            return await to_thread.run_sync(job)
+
+
 def _stored(slot: Slot, segment: Segment) -> Stored:
     return Stored(slot.index, segment.length, segment.raw_length, segment.sha256)
 
@@ -84,3 +102,14 @@ async def open_unpackers(
     slots = Slots(_SLOTS_A_PROCESS * processes + channels, size, are_filled_here=True)
     async with open_processes(processes, slots, unpack_process.initialize, rules) as opened:
         yield Unpackers(opened)
+
+
+@asynccontextmanager
+async def open_unpackers_here(
+    processes: int, channels: int, longest: int, rules: UnpackRules | None
+) -> AsyncIterator[Unpackers]:
+    """The same without processes: for little, which a thread has restored before a process has started."""
+    del processes, channels
+    slots = Slots(_SLOTS_A_PROCESS, -(-longest // _PAGE) * _PAGE, are_filled_here=True)
+    with closing(slots), closing(unpack_process.State(mmap(slots.descriptor, 0), slots.size, rules)) as state:
+        yield UnpackersHere(slots, state)

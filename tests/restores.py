@@ -40,10 +40,11 @@ class InProcessUnpackers(Unpackers):
 
     def __init__(self, slots: Slots, rules: UnpackRules | None) -> None:
         self.slots = slots
-        unpack_process._process = unpack_process._Process(mmap(slots.descriptor, 0), slots.size, rules)
+        self.state = unpack_process.State(mmap(slots.descriptor, 0), slots.size, rules)
 
     async def _call(self, job: Callable[[], Any], again: Callable[[], Any] | None = None) -> Any:
         await checkpoint()
+        unpack_process.current.set(self.state)
         return job()
 
 
@@ -57,9 +58,7 @@ async def in_this_process(
         yield unpackers
         assert len(slots._free) == slots.count
     finally:
-        if unpack_process._process and unpack_process._process.unpacker:
-            unpack_process._process.unpacker.__exit__()
-        unpack_process._process = None
+        unpackers.state.close()
         slots.close()
 
 
@@ -92,7 +91,7 @@ async def restore_from(
         events.append(event)
         listener(event)
 
-    restore = Restore(settings, listen, in_this_process)
+    restore = Restore(settings, listen, in_this_process, here=in_this_process)
     await restore.run(store)
     return Restored(restore.report(1.0), events)
 

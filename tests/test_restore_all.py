@@ -13,7 +13,14 @@ from anyio import Event, create_task_group, fail_after
 
 from async_backup.errors import ConnectionDropped, ExitCode, RemoteNotFound
 from async_backup.restoring.everything import RestoreAll
-from async_backup.restoring.model import AllStarted, RestoreEnded, RestoreEvent, RestoreSettings, RestoreStarted
+from async_backup.restoring.model import (
+    AllStarted,
+    BytesRestored,
+    RestoreEnded,
+    RestoreEvent,
+    RestoreSettings,
+    RestoreStarted,
+)
 from async_backup.unpack.rules import Overwrite
 from tests.archives import make_archive
 from tests.command import PROGRAM, backup_command, finished, login
@@ -52,11 +59,17 @@ def shelf() -> Shelf:
 
 
 async def restored(
-    shelf: Shelf, target: Path, as_of: datetime | None = None, events: list[RestoreEvent] | None = None, **options: Any
+    shelf: Shelf,
+    target: Path,
+    as_of: datetime | None = None,
+    events: list[RestoreEvent] | None = None,
+    *,
+    at_once: int = 1,
+    **options: Any,
 ) -> AllReport:
     settings = RestoreSettings(HERE, b"*", target, limits=LIMITS, **options)
     noted = list[RestoreEvent]() if events is None else events
-    everything = RestoreAll(settings, as_of, noted.append, in_this_process, Event())
+    everything = RestoreAll(settings, as_of, noted.append, in_this_process, Event(), at_once=at_once)
     await everything.run(shelf)
     return everything.report(1.0)
 
@@ -157,25 +170,72 @@ async def test_without_a_server_the_rest_is_left_and_named(tmp_path: Path) -> No
     assert shelf.unused_faults == 0
 
 
-async def test_stopped_in_the_midst_of_it_what_is_whole_stays(shelf: Shelf, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 8])
+async def test_stopped_in_the_midst_of_it_what_is_whole_stays(shelf: Shelf, tmp_path: Path, at_once: int) -> None:
     stop, events = Event(), list[Any]()
 
     def listen(event: RestoreEvent) -> None:
         events.append(event)
-        if isinstance(event, RestoreStarted) and event.archive.startswith(b"other/"):
+        if isinstance(event, RestoreEnded):
             stop.set()
             tasks.cancel_scope.cancel()
 
     settings = RestoreSettings(HERE, b"*", tmp_path / "target", limits=LIMITS)
-    everything = RestoreAll(settings, None, listen, in_this_process, stop)
+    everything = RestoreAll(settings, None, listen, in_this_process, stop, at_once=at_once)
     with fail_after(10):
         async with create_task_group() as tasks:
             await everything.run(shelf)
     report = everything.report(1.0)
     assert report.exit_code == ExitCode.INTERRUPTED
-    assert [one.archive.partition(b"-")[0] for one in report.reports] == [b"mail", b"other/wiki"]
-    assert report.left == (b"wiki-2024-05-02T031500.tar.gz",)
-    assert files(tmp_path / "target") == {"mail/file": b"mail of day 4"}
+    told = [event.report for event in events if isinstance(event, RestoreEnded)]
+    assert list(report.reports) == told
+    assert told[0].exit_code == ExitCode.COMPLETE
+    assert len(told) + len(report.left) == 3
+    if at_once == 1:
+        assert [one.archive.partition(b"-")[0] for one in told] == [b"mail"]
+        assert files(tmp_path / "target") == {"mail/file": b"mail of day 4"}
+    texts = {"wiki of day 2", "mail of day 4", "wiki of another source"}
+    assert {path.read_text() for path in (tmp_path / "target").rglob("file")} <= texts
+    assert not [path for path in (tmp_path / "target").rglob("*") if ".restore-" in path.name]
+
+
+async def test_many_are_restored_at_once_and_what_is_said_of_each_stands_together(tmp_path: Path) -> None:
+    shelf, events = Shelf(), list[Any]()
+    names = [f"entry{number:02d}" for number in range(40)]
+    for name in names:
+        shelf.put_archive(name, at(1), content=archive(name, name))
+    whole = archive("entry07", "entry07")
+    damaged = shelf.put_archive("entry07", at(2), content=whole[:20] + b"\0" * 20 + whole[40:])
+    report = await restored(shelf, tmp_path / "target", events=events, at_once=8, salvage=True)
+    assert (report.exit_code, report.whole, report.left) == (ExitCode.INCOMPLETE, 39, ())
+    assert files(tmp_path / "target") == {f"{name}/file": name.encode() for name in names if name != "entry07"}
+    told = [event for event in events if not isinstance(event, BytesRestored)][1:]
+    while told:
+        assert isinstance(told[0], RestoreStarted)
+        end = next(place for place, event in enumerate(told) if isinstance(event, RestoreEnded))
+        said, told = told[: end + 1], told[end + 1 :]
+        assert {event.archive for event in said if isinstance(event, RestoreStarted)} == {said[-1].report.archive}
+        assert (len(said) > 2) == (said[-1].report.archive == damaged)
+
+
+async def test_the_bytes_told_of_add_up_whatever_becomes_of_an_archive(shelf: Shelf, tmp_path: Path) -> None:
+    events = list[Any]()
+    shelf.put_archive("wiki", at(9), content=b"no archive at all")
+    shelf.put_archive("cut", at(9), content=archive("wiki", "wiki")[:300])
+    await restored(shelf, tmp_path / "target", events=events, at_once=8)
+    (began,) = (event for event in events if isinstance(event, AllStarted))
+    assert sum(event.stored for event in events if isinstance(event, BytesRestored)) == began.size
+
+
+async def test_a_server_that_goes_is_an_error_of_one_and_the_others_are_left(tmp_path: Path) -> None:
+    shelf = Shelf(faults={"open": [None, *[ConnectionDropped("gone")] * 30]})
+    for number in range(20):
+        shelf.put_archive(f"a{number}", at(1), content=archive(f"a{number}", "text"))
+    report = await restored(shelf, tmp_path / "target", at_once=8)
+    assert report.exit_code == ExitCode.INCOMPLETE
+    assert [str(one.error) for one in report.reports if one.error] == ["gone"]
+    assert len(report.reports) + len(report.left) == 20
+    assert report.whole == 1
 
 
 async def test_what_is_told_on_the_way(shelf: Shelf, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The public call that restores every entry: the newest archive of each, one after another, over one connection."""
+"""The public call that restores every entry: the newest archive of each, many small ones at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from anyio import Event, to_thread
+from anyio import Event, Lock, to_thread
 
 from async_backup import unpack_process
 from async_backup.archive_names import NameParser
@@ -18,19 +18,21 @@ from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
 from async_backup.remote.store import open_archives
-from async_backup.restoring.model import AllEnded, AllReport, AllStarted, RestoreEnded
+from async_backup.restoring.model import AllEnded, AllReport, AllStarted, BytesRestored, RestoreEnded
 from async_backup.restoring.restore import Restore
 from async_backup.restoring.target import is_empty
 from async_backup.stopping import unless_stopped
+from async_backup.tasks import task_group
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
-    from async_backup.restoring.model import RestoreListener, RestoreReport, RestoreSettings
+    from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport, RestoreSettings
     from async_backup.restoring.restore import OpenUnpackers
 
 
@@ -45,7 +47,7 @@ async def restore_all(
     """
     keep_freed_memory()
     stop = stop or Event()
-    running = RestoreAll(settings, as_of, listener, open_unpackers, stop)
+    running = RestoreAll(settings, as_of, listener, open_unpackers, stop, at_once=settings.limits.restores)
     began = time.monotonic()
     await unless_stopped(stop, running.connect_and_run)
     report = running.report(time.monotonic() - began)
@@ -53,8 +55,12 @@ async def restore_all(
     return report
 
 
+_EVENTS_KEPT = 1000
+"""Events of one archive that wait for its end; with more of them those of others may come between."""
+
+
 class RestoreAll:
-    """Restores the archives of a store in turn, with unpackers of any kind."""
+    """Restores the archives of a store, with unpackers of any kind."""
 
     def __init__(
         self,
@@ -63,20 +69,26 @@ class RestoreAll:
         listener: RestoreListener,
         unpackers: OpenUnpackers,
         stop: Event,
+        *,
+        at_once: int,
     ) -> None:
+        """`at_once` archives may be under way, of which one at a time may be large."""
         self._settings = settings
+        self._at_once = at_once
+        self._turn = Lock()
+        self._is_over = False
         self._as_of = as_of
         self._listener = listener
         self._unpackers = unpackers
         self._stop = stop
         self._is_empty = False
         self._archives: list[StoredArchive] = []
-        self._reports: list[RestoreReport] = []
+        self._reports: dict[bytes, RestoreReport] = {}
 
     def report(self, seconds: float) -> AllReport:
         """What became of all so far."""
-        left = tuple(archive.path for archive in self._archives[len(self._reports) :])
-        return AllReport(tuple(self._reports), left, self._stop.is_set(), seconds)
+        left = tuple(archive.path for archive in self._archives if archive.path not in self._reports)
+        return AllReport(tuple(self._reports.values()), left, self._stop.is_set(), seconds)
 
     async def connect_and_run(self) -> None:
         """Restore from the server; what starts processes gets ready while the connection is made."""
@@ -92,29 +104,40 @@ class RestoreAll:
         self._listener(AllStarted(len(self._archives), sum(archive.size for archive in self._archives)))
         with suppress(OSError):  # what is wrong with it is said of each archive
             self._is_empty = await to_thread.run_sync(is_empty, self._settings.target)
-        for archive in self._archives:
-            report = await self._restore(store, archive)
-            if isinstance(report.error, SERVER_GONE):
-                return
+        waiting = iter(self._archives)
+        async with task_group() as tasks:
+            for _ in range(min(self._at_once, len(self._archives))):
+                tasks.start_soon(self._restore_each, store, waiting)
 
-    async def _restore(self, store: RemoteStore, archive: StoredArchive) -> RestoreReport:
+    async def _restore_each(self, store: RemoteStore, waiting: Iterator[StoredArchive]) -> None:
+        while not self._is_over and (archive := next(waiting, None)):
+            await self._restore(store, archive)
+
+    async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
         directory = archive.path.rpartition(b"/")[0]
         target = self._settings.target / os.fsdecode(directory)
         settings = replace(self._settings, archive=archive.path, paths=(), target=target)
-        running = Restore(settings, self._listener, self._unpackers, may_share=self._is_empty)
+        told = _Together(self._listener)
+        running = Restore(settings, told, self._unpackers, may_share=self._is_empty, turn=self._turn)
         error, began = None, time.monotonic()
         try:
             if directory:
                 self._check(directory, target)
-            await running.run(store, archive.path)
+            await running.run(store, archive)
         except BackupError as found:
             error = found  # nothing was written
         finally:
             report = running.report(time.monotonic() - began, interrupted=self._stop.is_set())
-            report = replace(report, error=report.error or error)
-            self._reports.append(report)
-            self._listener(RestoreEnded(report))
-        return report
+            self._take(archive, replace(report, error=report.error or error), told)
+
+    def _take(self, archive: StoredArchive, report: RestoreReport, told: _Together) -> None:
+        """Note what became of an archive; one that nothing was done with when all came to an end is left."""
+        is_untouched = not report.files and not report.issues
+        if is_untouched and (self._is_over or self._stop.is_set()):
+            return
+        self._is_over = self._is_over or isinstance(report.error, SERVER_GONE)
+        self._reports[archive.path] = report
+        told.end(archive.size, report)
 
     def _check(self, directory: bytes, target: Path) -> None:
         """The directory of a source is one of its own, and not what another archive or a link has put there."""
@@ -122,3 +145,32 @@ class RestoreAll:
             raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
         if target.is_symlink():
             raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
+
+
+class _Together:
+    """A listener that keeps what is said of one archive together, while others are under way."""
+
+    def __init__(self, listener: RestoreListener) -> None:
+        self._listener = listener
+        self._events: list[RestoreEvent] = []
+        self._stored = 0
+
+    def __call__(self, event: RestoreEvent) -> None:
+        if isinstance(event, BytesRestored):
+            self._stored += event.stored
+            self._listener(event)
+            return
+        self._events.append(event)
+        if len(self._events) > _EVENTS_KEPT:
+            self._tell()
+
+    def _tell(self) -> None:
+        events, self._events = self._events, []
+        for event in events:
+            self._listener(event)
+
+    def end(self, size: int, report: RestoreReport) -> None:
+        """Tell the rest; of the archive's `size` nothing is left to come, whatever became of it."""
+        self._listener(BytesRestored(max(0, size - self._stored)))
+        self._tell()
+        self._listener(RestoreEnded(report))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from anyio import CancelScope, Event, to_thread
@@ -17,7 +19,7 @@ from async_backup.errors import BackupError, DamagedArchive, RestoreError
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
-from async_backup.remote.places import open_reader
+from async_backup.remote.places import open_listed
 from async_backup.remote.store import open_archives
 from async_backup.restoring.choice import choose, wanted_members
 from async_backup.restoring.indexed import IndexedRestore
@@ -29,17 +31,22 @@ from async_backup.unpack.late import LateSpool
 from async_backup.unpack.members import Unpacker
 from async_backup.unpack.rules import Overwrite, UnpackRules
 from async_backup.unpack.segment import unpacked_by
-from async_backup.unpackers import open_unpackers
+from async_backup.unpackers import open_unpackers, open_unpackers_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from async_backup.archived import IndexedArchive
+    from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteReader, RemoteStore
     from async_backup.restoring.model import RestoreListener, RestoreReport, RestoreSettings
     from async_backup.unpack.segment import Unpacked
     from async_backup.unpackers import Unpackers
+
+
+_LITTLE = 1 << 20
+"""Raw bytes that are unpacked in this process."""
 
 
 class OpenUnpackers(Protocol):
@@ -72,10 +79,22 @@ class Restore:
     """One restore under way, from any store and with unpackers of any kind."""
 
     def __init__(
-        self, settings: RestoreSettings, listener: RestoreListener, unpackers: OpenUnpackers, *, may_share: bool = False
+        self,
+        settings: RestoreSettings,
+        listener: RestoreListener,
+        unpackers: OpenUnpackers,
+        *,
+        here: OpenUnpackers = open_unpackers_here,
+        may_share: bool = False,
+        turn: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
-        """`may_share` says that the target was empty before other archives were restored to it."""
+        """`here` are unpackers for little. `may_share` says that the target was empty before other restores to it.
+
+        `turn` is what has to be entered for all that needs much memory or processes.
+        """
         self._settings = settings
+        self._here = here
+        self._turn = turn or nullcontext()
         self._may_share = may_share
         self._listener = listener
         self._open_unpackers = unpackers
@@ -97,25 +116,25 @@ class Restore:
         async with warmed_up(unpack_process.__name__), opened as store:
             await self.run(store)
 
-    async def run(self, store: RemoteStore, path: bytes = b"") -> None:
-        """Restore the archive at `path`, or else find the one that the settings name.
+    async def run(self, store: RemoteStore, archive: StoredArchive | None = None) -> None:
+        """Restore `archive`, or else find the one that the settings name.
 
         Raises BackupError where nothing was written, and keeps for the report what came later.
         """
         try:
-            await self._restore(store, path or await self._find(store))
+            await self._restore(store, archive or await self._find(store))
         except BackupError as error:
             if self._begun is None:
                 raise
             self._error = error
 
-    async def _find(self, store: RemoteStore) -> bytes:
+    async def _find(self, store: RemoteStore) -> StoredArchive:
         catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
-        return catalog.find(self._settings.archive).path
+        return catalog.find(self._settings.archive)
 
-    async def _restore(self, store: RemoteStore, path: bytes) -> None:
-        self._path = path
-        async with open_reader(store, path) as reader:
+    async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
+        self._path = archive.path
+        async with open_listed(store, archive.path, archive.size) as reader:
             rules = _rules(self._settings)
             with LateSpool() as late:
                 try:
@@ -147,7 +166,9 @@ class Restore:
         longest = max((job.segment.length for job in jobs), default=1)
         number = max(len(jobs), 1)
         processes, channels = min(limits.processes, number), min(limits.connections * limits.channels, number)
-        async with self._open_unpackers(processes, channels, longest, rules) as unpackers:
+        is_little = sum(job.segment.raw_length for job in jobs) <= _LITTLE
+        turn, opener = (nullcontext(), self._here) if is_little else (self._turn, self._open_unpackers)
+        async with turn, opener(processes, channels, longest, rules) as unpackers:
             footer = archive.footer
             self._begin(
                 RestoreStarted(
@@ -169,10 +190,11 @@ class Restore:
         await to_thread.run_sync(prepare, self._settings.target)
         if rules.overwrite is Overwrite.NEVER and not self._may_share:
             await to_thread.run_sync(check_empty, self._settings.target)
-        self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
         restoring = StreamedRestore(reader, rules, self._progress, late, salvage=self._settings.salvage)
-        self._is_lost = restoring.is_lost
-        await restoring.run(self._settings.paths)
+        async with self._turn:
+            self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
+            self._is_lost = restoring.is_lost
+            await restoring.run(self._settings.paths)
 
     def _begin(self, event: RestoreStarted) -> None:
         self._begun = event
@@ -216,7 +238,9 @@ def _rules(settings: RestoreSettings) -> UnpackRules:
     )
 
 
+@cache
 def _umask() -> int:
+    """Asked once: to ask is to change it for a moment, also for files that a thread makes meanwhile."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -6,7 +6,6 @@ connection: the library would leak the server's side of it otherwise.
 
 from __future__ import annotations
 
-import stat
 from asyncio import Timeout, timeout
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import IntEnum
@@ -16,8 +15,9 @@ import asyncssh
 from anyio import Semaphore, get_cancelled_exc_class, move_on_after
 
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
-from async_backup.remote.base import RemoteEntry
 from async_backup.remote.ssh.handle import Handle, about
+from async_backup.remote.ssh.listing import Listing
+from async_backup.remote.ssh.names import entry_of, is_name, name_bytes
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.shortcuts import Shortcuts
@@ -26,6 +26,8 @@ from async_backup.remote.ssh.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+
+    from async_backup.remote.base import RemoteEntry
 
 _T = TypeVar("_T")
 
@@ -54,8 +56,12 @@ class OpenFlags(IntEnum):
 class Channel:
     """One SFTP channel. Requests may overlap; data requests are bounded by the window."""
 
-    def __init__(self, sftp: asyncssh.SFTPClient, connection: Connection, chunk: int) -> None:
+    def __init__(
+        self, sftp: asyncssh.SFTPClient, connection: Connection, chunk: int, *, lists_ahead: bool = False
+    ) -> None:
+        """`lists_ahead` says that several requests for the names in one directory may be under way."""
         self._sftp = sftp
+        self._lists_ahead = lists_ahead
         self.connection = connection
         self.chunk = chunk
         """Bytes that the server takes, and gives, in one data request."""
@@ -143,17 +149,21 @@ class Channel:
         return await self.request(about("looking at", path), lambda: self._sftp.lexists(path))
 
     async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
-        found = await self.request(about("listing", path), lambda: self._sftp.readdir(path))
-        entries = [_entry(_name_bytes(entry.filename), entry.attrs) for entry in found]
-        return [entry for entry in entries if _is_name(entry.name)]
+        doing = about("listing", path)
+        if self._lists_ahead:
+            found = await Listing(self, self._sftp._handler, doing).read(self._sftp.compose_path(path))
+        else:
+            found = list(await self.request(doing, lambda: self._sftp.readdir(path)))
+        entries = [entry_of(name_bytes(entry.filename), entry.attrs) for entry in found]
+        return [entry for entry in entries if is_name(entry.name)]
 
     async def entry(self, path: bytes) -> RemoteEntry:
         """The name itself, not what a symbolic link points to; raises RemoteNotFound."""
         attributes = await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
-        return _entry(path.rpartition(b"/")[2], attributes)
+        return entry_of(path.rpartition(b"/")[2], attributes)
 
     async def real_path(self, path: bytes) -> bytes:
-        return _name_bytes(await self.request(about("resolving", path), lambda: self._sftp.realpath(path)))
+        return name_bytes(await self.request(about("resolving", path), lambda: self._sftp.realpath(path)))
 
     async def rename(self, source: bytes, target: bytes) -> None:
         """SFTP version 3's own rename, which does not overwrite; posix-rename would."""
@@ -217,7 +227,7 @@ class Connection:
                 ) from error
         self._shortcuts.take(sftp)
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
-        return Channel(sftp, self, chunk)
+        return Channel(sftp, self, chunk, lists_ahead=self._shortcuts.are_known and "OpenSSH" in self.server)
 
     async def open_shell(self) -> Shell:
         """Start a shell that stays; raises NoSession where the server takes no further one."""
@@ -269,24 +279,3 @@ class Connection:
         with suppress(*REQUEST_ERRORS):
             self._connection.close()
             await self._connection.wait_closed()
-
-
-def _name_bytes(name: bytes | str) -> bytes:
-    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
-
-
-def _is_name(name: bytes) -> bool:
-    """Whether it names something in the directory: a server may say what it likes."""
-    return name not in {b"", b".", b".."} and b"/" not in name and b"\0" not in name
-
-
-def _entry(name: bytes, attributes: asyncssh.SFTPAttrs) -> RemoteEntry:
-    mode = attributes.permissions or 0
-    return RemoteEntry(
-        name,
-        float(attributes.mtime or 0),
-        size=attributes.size or 0,
-        is_directory=stat.S_ISDIR(mode),
-        # Of a server that does not tell types nothing could be read if what it lists were no files.
-        is_file=stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0,
-    )

@@ -24,9 +24,9 @@ class Shortcuts:
     """
 
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
-        self._are_known = asyncssh.__version__ in KNOWN
-        self._reads = FastReads(connection) if self._are_known else None
-        if self._are_known:
+        self.are_known = asyncssh.__version__ in KNOWN
+        self._reads = FastReads(connection) if self.are_known else None
+        if self.are_known:
             Gathered(connection)
 
     def take(self, sftp: asyncssh.SFTPClient) -> None:
