@@ -7,6 +7,8 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from anyio import Semaphore
+
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteDenied, RemoteError, RemoteNotFound
 from async_backup.remote import steps
@@ -46,6 +48,7 @@ class SftpStore:
         self._algorithm = algorithm
         self._command = DigestCommand(pool, algorithm, timeout)
         self._syncs: dict[bytes, SharedRun] = {}
+        self._readings = Semaphore(limits.connections, fast_acquire=True)  # a reader holds some blocks of memory
         self._verify = Verify.AUTO
         self.host = pool.host
         self.directory = b"."
@@ -169,11 +172,12 @@ class SftpStore:
             raise RemoteNotFound(f"{self.host}: {path.decode('utf-8', 'backslashreplace')} is gone")
 
     async def _read_back(self, path: bytes) -> str:
-        reader = await self.open(path)
-        try:
-            return await digest_of(reader, self._algorithm)
-        finally:
-            await reader.close()
+        async with self._readings:
+            reader = await self.open(path)
+            try:
+                return await digest_of(reader, self._algorithm)
+            finally:
+                await reader.close()
 
     async def rename(self, source: bytes, target: bytes) -> None:
         """See `RemoteStore`. Where the answer was lost, both names are looked at before it is tried again."""

@@ -13,7 +13,7 @@ from async_backup.archived import NoIndex, read_archive
 from async_backup.checksum_files import checksum_name, write_checksum_file
 from async_backup.errors import NO_SERVER, BackupError, DamagedArchive, RemoteError
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
-from async_backup.remote.places import open_reader, path_in
+from async_backup.remote.places import SMALL, open_listed, path_in
 from async_backup.slots import slot_size
 from async_backup.tasks import task_group
 from async_backup.unpackers import open_unpackers
@@ -24,7 +24,7 @@ from async_backup.verifying.segments import SegmentCheck
 from async_backup.verifying.streams import check_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from async_backup.config import Limits
     from async_backup.remote.base import RemoteReader, RemoteStore
@@ -82,13 +82,16 @@ class DeepCheck:
         for item, longest in self._later:
             await self._check_alone(item, longest)
 
-    async def _check_all(self, items: Iterable[Item], longest: int, at_once: int) -> None:
+    async def _check_all(self, items: Sequence[Item], longest: int, at_once: int) -> None:
         channels = self._limits.connections * self._limits.channels
-        todo = iter(items)
         opened = self._open_unpackers(self._limits.processes, channels, longest, None)
+        small = iter([item for item in items if item.archive.size <= SMALL])
+        others = iter([item for item in items if item.archive.size > SMALL])
         async with opened as unpackers, task_group() as tasks:
             for _ in range(at_once):
-                tasks.start_soon(self._work, todo, unpackers)
+                tasks.start_soon(self._work, others, unpackers)
+            for _ in range(self._limits.restores):
+                tasks.start_soon(self._work, small, unpackers)
 
     async def _work(self, items: Iterator[Item], unpackers: Unpackers) -> None:
         for item in items:
@@ -112,7 +115,7 @@ class DeepCheck:
         recorded = ""
         try:
             recorded = await self._recorded(item, findings)
-            async with open_reader(self._store, item.archive.path) as reader:
+            async with open_listed(self._store, item.archive.path, item.archive.size) as reader:
                 await self._check_content(reader, item, unpackers, hasher, findings)
         except NO_SERVER:
             raise

@@ -129,7 +129,7 @@ class _Verification:
         if not self._algorithms[algorithm]:
             self._progress.tell(MethodFound(algorithm, store.verification, store.verification_reason))
         self._algorithms[algorithm] += len(group)
-        await check_digests(store, group, self._progress, at_once=self._settings.limits.connections)
+        await check_digests(store, group, self._progress, at_once=self._settings.limits.verifications)
 
 
 async def _find_command(store: SftpStore, group: Sequence[Item]) -> None:
