@@ -75,8 +75,12 @@ class Destination:
         return cls(host, _directory(unquote(url.path, errors="surrogateescape")), user, port)
 
     def __str__(self) -> str:
-        user = f"{self.user}@" if self.user else ""
-        return f"{user}{self.host}:{os.fsdecode(self.directory)}"
+        user, directory = f"{self.user}@" if self.user else "", os.fsdecode(self.directory)
+        if self.port is None:
+            return f"{user}{self.host}:{directory}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        below_home = "" if directory.startswith("/") else "/~/"
+        return f"sftp://{user}{host}:{self.port}{below_home}{directory}"
 
 
 def _directory(text: str) -> bytes:

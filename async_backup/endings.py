@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from async_backup.archive.index import FOOTER_SIZE, FOOTER_TAG, read_footer
 from async_backup.checksum_files import SIZE_LIMIT, checksum_name, recorded_digest
-from async_backup.errors import SERVER_GONE, RemoteError
+from async_backup.errors import SERVER_GONE, RemoteDenied, RemoteError
 from async_backup.remote.places import open_reader, path_in
 from async_backup.tasks import task_group
 
@@ -52,7 +52,8 @@ async def read_endings(store: RemoteStore, archives: Sequence[StoredArchive]) ->
         except SERVER_GONE:
             raise
         except RemoteError as error:
-            return Ending(None, f"its end cannot be read: {error}", is_unreadable=True)
+            is_unreadable = isinstance(error, RemoteDenied)
+            return Ending(None, f"its end cannot be read: {error}", is_unreadable=is_unreadable)
 
     return await side_by_side(read, archives, at_once=_AT_ONCE)
 

@@ -31,16 +31,17 @@ def full_path(path: bytes, segments: Sequence[Segment]) -> bytes:
     A name that is shown with escapes may be typed with them.
     """
     top = next((member.path.partition(b"/")[0] for member in members_of(segments)), b"")
+    itself, other = _below(top, path), _below(top, unescaped(path))
+    if itself == other or any(member.path == itself for member in members_of(segments)):
+        return itself
+    return other
+
+
+def _below(top: bytes, path: bytes) -> bytes:
     path = b"/".join(name for name in path.split(b"/") if name not in {b"", b"."})
-    if path and top and not is_at_or_below(path, top):
-        path = b"%b/%b" % (top, path)
-    return _meant(path or top, segments)
-
-
-def _meant(path: bytes, segments: Sequence[Segment]) -> bytes:
-    """The path itself where the archive has it, otherwise what it stands for if it was typed as it was shown."""
-    other = unescaped(path)
-    return path if other == path or any(member.path == path for member in members_of(segments)) else other
+    if not path or not top or is_at_or_below(path, top):
+        return path or top
+    return b"%b/%b" % (top, path)
 
 
 def is_at_or_below(path: bytes, directory: bytes) -> bool:

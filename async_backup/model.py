@@ -108,6 +108,8 @@ class Report:
     """Temporary files that could not be removed from the server; the next run tries again."""
     destinations: tuple[str, ...] = ()
     """As outcomes name them."""
+    empty_sources: tuple[bytes, ...] = ()
+    """Sources in which there is nothing at all, as where a disk is not mounted."""
 
     @property
     def committed(self) -> tuple[Committed, ...]:
@@ -130,7 +132,12 @@ class Report:
     def exit_code(self) -> ExitCode:
         if self.is_interrupted:
             return ExitCode.INTERRUPTED
-        lost = self.source_errors or self.failed or any(outcome.problems.losses for outcome in self.committed)
-        if lost:
-            return ExitCode.INCOMPLETE
-        return ExitCode.COMPLETE if self.outcomes else ExitCode.NOTHING_DONE
+        lost = (
+            self.source_errors
+            or self.empty_sources
+            or self.failed
+            or any(outcome.problems.losses for outcome in self.committed)
+        )
+        if not self.outcomes and not self.source_errors:
+            return ExitCode.NOTHING_DONE
+        return ExitCode.INCOMPLETE if lost else ExitCode.COMPLETE

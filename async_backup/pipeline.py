@@ -87,6 +87,7 @@ class Pipeline:
         self._open: dict[tuple[bytes, str], Entry] = {}
         self._outcomes: list[Outcome] = []
         self._source_errors: list[BackupError] = []
+        self._empty: list[bytes] = []
         self._is_stopping = False
         self._all_found = False
 
@@ -107,6 +108,7 @@ class Pipeline:
             seconds=time.monotonic() - begin,
             leftovers=tuple(name for lane in self._lanes for name in lane.transfer.leftovers),
             destinations=(*(lane.name for lane in self._lanes), *self._lost),
+            empty_sources=tuple(self._empty),
         )
 
     async def _stop_on(self, stop: Event, scope: CancelScope, on_stop: Callable[[], None]) -> None:
@@ -148,6 +150,7 @@ class Pipeline:
                 self._begin(item)
             elif isinstance(item, EntrySkipped | SourceEmpty):
                 self._listener(item)
+                self._empty += [item.path] if isinstance(item, SourceEmpty) and not item.skipped else []
             else:
                 self._source_errors.append(item)
         return entries

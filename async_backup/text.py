@@ -38,8 +38,9 @@ def _shown_character(character: str) -> str:
 
 
 def unescaped(name: bytes) -> bytes:
-    """A name that was typed as `shown` shows it; as it is where nothing in it is an escape."""
-    return _ESCAPE.sub(_character_meant, name)
+    """A name that was typed as `shown` shows it; as it is where it is not what `shown` would have written."""
+    meant = _ESCAPE.sub(_character_meant, name)
+    return meant if os.fsencode(shown(meant)) == name else name
 
 
 def _character_meant(escape: re.Match[bytes]) -> bytes:

@@ -84,10 +84,10 @@ def restore_members(stored: Stored, wanted: Wanted | None, *, is_again: bool = F
     return unpack_members(unpacker, current.get().raw(stored), wanted)
 
 
-def salvage_members(stored: Stored, wanted: Wanted) -> tuple[Unpacked, set[int]]:
+def salvage_members(slot: int, segment: Segment, wanted: Wanted | None) -> tuple[Unpacked, frozenset[int]]:
     """Restore what is left of the members of a damaged segment; with the offsets of those that are there."""
-    raw = salvaged(current.get().data(stored), stored.raw_length)
-    return salvage(_unpacker(), raw, wanted, stored.raw_length)
+    stored = Stored(slot, segment.length, segment.raw_length, segment.sha256)
+    return salvage(_unpacker(), salvaged(current.get().data(stored), segment.raw_length), segment, wanted)
 
 
 def restore_piece(stored: Stored, file: OpenFile, extents: Sequence[tuple[int, int]]) -> list[Issue]:

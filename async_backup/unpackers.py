@@ -44,9 +44,9 @@ class Unpackers:
         job = partial(unpack_process.restore_members, _stored(slot, segment), wanted)
         return await self._call(job, again=partial(job, is_again=True))
 
-    async def salvage(self, slot: Slot, segment: Segment, wanted: Wanted) -> tuple[Unpacked, set[int]]:
+    async def salvage(self, slot: Slot, segment: Segment, wanted: Wanted | None) -> tuple[Unpacked, frozenset[int]]:
         """Restore what is left of the members of a damaged segment, with the offsets of those that are there."""
-        return await self._call(partial(unpack_process.salvage_members, _stored(slot, segment), wanted))
+        return await self._call(partial(unpack_process.salvage_members, slot.index, segment, wanted))
 
     async def piece(
         self, slot: Slot, segment: Segment, file: OpenFile, extents: Sequence[tuple[int, int]]

@@ -80,6 +80,9 @@ class Fault:
         """What a digest command prints of one file."""
         return printed
 
+    async def before_several(self) -> None:
+        """Before the digests of several files are computed together."""
+
     def on_several(self, printed: Printed) -> Printed:
         """What a digest command prints of several files together."""
         return printed
@@ -161,6 +164,8 @@ class _FaultyShell(DemoShell):
         return printed
 
     async def run_for_each(self, command: str, paths: Sequence[bytes]) -> Printed:
+        for fault in self._faults:
+            await fault.before_several()
         printed = await super().run_for_each(command, paths)
         for fault in self._faults:
             printed = fault.on_several(printed)

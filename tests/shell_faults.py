@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import asyncssh
-from anyio import Event
+from anyio import Event, sleep_forever
 
 from async_backup.demo.shell import Printed
 from tests.embedded import Fault
@@ -95,6 +95,22 @@ class OneAtATime(Fault):
         del printed
         self.hit()
         return self._printed
+
+
+class DiesOnSeveral(Fault):
+    """The shell ends where the digest command is given several files."""
+
+    async def before_several(self) -> None:
+        self.hit()
+        raise EOFError
+
+
+class HangsOnSeveral(Fault):
+    """The digest command never ends where it is given several files."""
+
+    async def before_several(self) -> None:
+        self.hit()
+        await sleep_forever()
 
 
 class CountSeveral(Fault):

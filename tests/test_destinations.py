@@ -194,6 +194,6 @@ def test_the_command_goes_on_with_the_server_that_is_there(sshd: Sshd, tmp_path:
     to = ["--to", sshd.destination(target), "--to", dead]
     done = finished([*PROGRAM, "run", str(tmp_path / "source"), *to, *login(sshd)], tmp_path)
     assert done.returncode == ExitCode.INCOMPLETE
-    assert "NOTHING IS STORED at 127.0.0.1:" in done.stderr
+    assert "NOTHING IS STORED at sftp://127.0.0.1:1/" in done.stderr
     assert "0 of 1 entry committed" in done.stderr
     assert len(list(target.glob("entry-*.tar.gz"))) == 1

@@ -12,7 +12,7 @@ from anyio import create_task_group, fail_after
 from async_backup.demo.shell import Printed
 from async_backup.errors import RemoteError, RemoteNotFound
 from tests.embedded import Fault, embedded_server
-from tests.shell_faults import CountSeveral, OneAtATime, ShellEndsOnce
+from tests.shell_faults import CountSeveral, DiesOnSeveral, HangsOnSeveral, OneAtATime, ShellEndsOnce
 from tests.stores import FEW, opened
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ NOT_SEVERAL = [
 
 
 @asynccontextmanager
-async def store_with(base: Path, *faults: Fault) -> AsyncIterator[SftpStore]:
+async def store_with(base: Path, *faults: Fault, timeout: float = 10) -> AsyncIterator[SftpStore]:
     """A store on a server with `faults`, which must all have fired at the end."""
     with fail_after(60):
         async with (
             embedded_server(base, *faults) as server,
-            opened(server.destination(b"/d"), server.ssh(10), FEW) as store,
+            opened(server.destination(b"/d"), server.ssh(timeout), FEW) as store,
         ):
             yield store
 
@@ -98,6 +98,18 @@ async def test_a_command_that_cannot_do_several_is_asked_for_each(tmp_path: Path
     assert {path: getattr(stored, "value", stored) for path, stored in found.items()} == {
         path: value for path, (value, _) in expected.items()
     }
+
+
+@pytest.mark.parametrize("fault", [DiesOnSeveral, HangsOnSeveral])
+async def test_a_server_that_has_trouble_with_several_is_bothered_with_them_once(
+    tmp_path: Path, fault: type[Fault]
+) -> None:
+    trouble = fault()
+    async with store_with(tmp_path, trouble, timeout=1) as store:
+        expected = put_small(tmp_path)
+        assert await digests(store, SMALL) == expected
+        assert await digests(store, SMALL) == expected
+    assert trouble.fired == 1
 
 
 async def test_a_shell_that_ends_with_several_is_replaced(tmp_path: Path) -> None:

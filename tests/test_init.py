@@ -63,6 +63,14 @@ def test_the_answers_become_a_profile_that_is_right(tmp_path: Path, source: Path
         assert f"async-backup {command}" in text
 
 
+def test_a_port_that_stands_in_the_destination_is_not_asked_for(tmp_path: Path, source: Path) -> None:
+    config = tmp_path / "config.toml"
+    code, text = answered(str(source), "sftp://u@host:2222/b", "", "", "", "", "", config=config)
+    assert code == 0, text
+    assert "Port" not in text
+    assert asked("config", "check", "--config", str(config)).exit_code == 0
+
+
 def test_what_cannot_be_is_asked_again(tmp_path: Path, source: Path) -> None:
     config = tmp_path / "config.toml"
     wrong_then_right = [

@@ -211,7 +211,7 @@ class TestCommand:
     def test_nothing_found_is_said_and_no_error(self, sshd: Sshd, tmp_path: Path) -> None:
         done = finished(self.command(sshd, tmp_path))
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"no archives in {sshd.user}@{sshd.host}:{tmp_path}\n"
+        assert done.stdout == f"no archives in {sshd.destination(tmp_path)}\n"
 
     def test_what_is_not_there_is_an_error(self, sshd: Sshd, tmp_path: Path) -> None:
         done = finished(self.command(sshd, tmp_path / "missing"))

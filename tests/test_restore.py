@@ -265,7 +265,7 @@ async def test_names_may_be_typed_as_they_are_shown(tmp_path: Path, target: Path
     (entry / "a\nb" / "right\u202eleft").write_text("text")
     (entry / r"a\n").write_text("as it is")
     store = store_of(archive_of(entry), b"latin\xe9-2026-11-20T120000.tar.gz")
-    wanted = [rb"a\nb/right\u202eleft", rb"a\n"]
+    wanted = [rb"latin\xe9/a\nb/right\u202eleft", rb"a\n"]
     for archive in (rb"latin\xe9", rb"latin\xe9@2026-11-21", rb"latin\xe9-2026-11-20T120000.tar.gz"):
         place = target / os.fsdecode(archive)
         assert (await restore_from(store, place, *wanted, archive=archive)).report.exit_code == 0
@@ -318,6 +318,40 @@ async def test_what_stands_before_the_damage_of_a_segment_is_salvaged_and_said_t
     }
     assert {f"file{number}" for number in range(5)} <= there.keys()
     assert sum(there[name] != contents[name] for name in there) <= 1
+
+
+async def test_one_wrong_byte_in_the_data_costs_no_more_than_is_in_it(tmp_path: Path, target: Path) -> None:
+    entry = tmp_path / "one/entry"
+    entry.mkdir(parents=True)
+    (entry / "a").write_bytes(Random(1).randbytes(30_000))
+    (entry / "large").write_bytes(Random(2).randbytes(3 * SEGMENT))
+    (entry / "sub").mkdir()
+    (entry / "sub/filler").write_bytes(Random(3).randbytes(SEGMENT * 9 // 10))
+    (entry / "sub/link").hardlink_to(entry / "a")
+    archive = bytearray(archive_of(entry, level=0))
+    archive[archive.index((entry / "a").read_bytes()[500:520])] ^= 1
+    restored = await restore_from(store_of(bytes(archive)), target, salvage=True)
+    suspects = {b"entry", b"entry/a", b"entry/large", b"entry/sub/link"}
+    assert restored.told == {(path, "suspect") for path in suspects}
+    there = target / "entry"
+    assert (there / "large").read_bytes() == (entry / "large").read_bytes()
+    assert sum(x != y for x, y in zip((there / "a").read_bytes(), (entry / "a").read_bytes(), strict=True)) == 1
+    assert (there / "sub/link").samefile(there / "a")
+
+
+async def test_a_name_that_is_not_that_of_the_index_is_never_taken_from_a_damaged_segment(
+    tmp_path: Path, target: Path
+) -> None:
+    entry, long = tmp_path / "one/entry", "n" * 120
+    entry.mkdir(parents=True)
+    for letter in "abcd":
+        (entry / (long + letter)).write_bytes(Random(letter).randbytes(SEGMENT * 2 // 3))
+    archive = bytearray(archive_of(entry, level=0))
+    archive[archive.index(f"{long}a\n".encode()) + len(long)] ^= 2  # in a pax header, which has no checksum: a to c
+    restored = await restore_from(store_of(bytes(archive)), target, salvage=True)
+    assert (f"entry/{long}a".encode(), "damaged") in restored.told
+    there = {path.name[-1]: path.read_bytes() for path in (target / "entry").iterdir()}
+    assert there == {letter: (entry / (long + letter)).read_bytes() for letter in "bcd"}
 
 
 @pytest.mark.parametrize("overwrite", ["always", "if-newer"])

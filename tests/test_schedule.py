@@ -252,7 +252,8 @@ def test_cron_gets_a_line_and_keeps_all_others(machine: Machine) -> None:
     ours = machine.crontab.read_bytes().removeprefix(mine).decode().splitlines()
     assert ours[0].startswith("# BEGIN async-backup nightly ")
     assert ours[1].startswith("30 2 * * * nice -n 10 /")
-    assert " && " in ours[1]
+    assert " -q && nice " in ours[1]
+    assert ours[1].endswith(" -q")
     assert ours[2:] == ["# END async-backup nightly"]
     assert "nightly" in machine.schedule("status", "--cron").stdout
     assert machine.schedule("remove", "--profile", "nightly", "--cron").returncode == 0
@@ -279,6 +280,24 @@ def test_cron_is_taken_where_systemd_does_not_run(machine: Machine) -> None:
     machine.schedule(*NIGHTLY)
     assert machine.crontab.exists()
     assert machine.asked() == []
+
+
+def test_who_names_a_place_of_systemd_gets_no_crontab(machine: Machine) -> None:
+    for place in ("--user", "--system"):
+        done = machine.schedule(*NIGHTLY, place, "--print")
+        assert done.returncode == 0
+        assert "OnCalendar=" in done.stdout
+    assert not machine.crontab.exists()
+
+
+def test_a_profile_that_could_not_run_by_itself_is_not_scheduled(machine: Machine) -> None:
+    config = machine.home / "half.toml"
+    config.write_text('[profile.half]\nto = "host:/b"\n')
+    done = machine.schedule("install", "--profile", "half", "--config", str(config), "--daily", "02:30", "--cron")
+    assert done.returncode == 2
+    assert "the profile half in" in done.stderr
+    assert "has no sources" in done.stderr
+    assert not machine.crontab.exists()
 
 
 def test_a_machine_with_neither_is_told_so(machine: Machine) -> None:

@@ -129,6 +129,11 @@ class _MemberCheck:
             self._more += 1
 
 
+def is_as_told(member: TarMember, record: Member) -> bool:
+    """Whether a member is what its record in the index tells."""
+    return _of_member(member) == _of_record(record)
+
+
 def _of_member(member: TarMember) -> _Compared:
     size = member.sparse.real_size if member.sparse else member.size
     mtime_ns = max(-_LATEST, min(member.mtime_ns, _LATEST))

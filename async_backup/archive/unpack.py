@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from isal import isal_zlib
 
 InflateError = cast("type[Exception]", isal_zlib.error)  # an instance, by the types that isal declares
 
 _GZIP_WINDOW = 31
-_STEP = 4 << 10
+_HEADER = 10
+"""Bytes before the data of a gzip member of ours (RFC 1952, section 2.3: without any optional field)."""
+
+_STEP = 16 << 10
 
 
 class DamagedSegment(ValueError):
@@ -36,14 +40,27 @@ def unpack(data: memoryview | bytes, raw_length: int, sha256: bytes) -> bytes:
 
 
 def salvaged(data: memoryview | bytes, raw_length: int) -> bytes:
-    """What can be decompressed of a damaged gzip member, at most `raw_length` bytes: from somewhere on it may be wrong.
+    """What can be decompressed of a damaged segment, at most `raw_length` bytes: from somewhere on it may be wrong.
 
-    The library gives nothing of a step in which it finds an error, so the steps are small.
+    Header and checksum are passed over, and it goes on to the very byte at which it makes no sense any more.
     """
-    decompressor = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
-    raw = bytearray()
-    with suppress(InflateError):
-        while len(raw) < raw_length and (made := decompressor.decompress(data, max_length=_STEP)):
-            raw += made
-            data = decompressor.unconsumed_tail
+    decompressor, raw = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    for start in range(_HEADER, len(data), _STEP):
+        step = data[start : start + _STEP]
+        before = decompressor.copy()
+        try:
+            raw += decompressor.decompress(step)
+        except zlib.error:
+            raw += _as_far_as_it_goes(before, step)
+            break
+        if decompressor.eof or len(raw) >= raw_length:
+            break
     return bytes(raw[:raw_length])
+
+
+def _as_far_as_it_goes(decompressor: Any, step: memoryview | bytes) -> bytes:
+    raw = bytearray()
+    with suppress(zlib.error):
+        for place in range(len(step)):
+            raw += decompressor.decompress(step[place : place + 1])
+    return bytes(raw)

@@ -54,15 +54,16 @@ def _check_can_ask(file: Path) -> None:
         raise SettingsError(f"{file} exists already and is not overwritten; edit it, or name another with --config")
     if sys.stdin is None or not sys.stdin.isatty():
         raise SettingsError(
-            f"init asks questions and there is no terminal; `async-backup init --print > {shlex.quote(str(file))}` "
-            "writes an example to edit"
+            f"init asks questions and there is no terminal; `mkdir -p {shlex.quote(str(file.parent))} && "
+            f"async-backup init --print > {shlex.quote(str(file))}` writes an example to edit"
         )
 
 
 def _asked() -> Answers:
     source = _ask("Directory whose entries to back up", _source)
     to = _ask("Destination (user@host:/dir, or host:dir with an alias of ~/.ssh/config)", _destination)
-    port = _ask("Port (leave empty for ssh's own)", _port, default="")
+    has_port = destination_of(to, None).port is not None
+    port = None if has_port else _ask("Port (leave empty for ssh's own)", _port, default="")
     key = _ask("Private key (leave empty for ssh-agent, ~/.ssh/config and ~/.ssh/id_*)", _key, default="")
     daily, weekly, monthly = (
         _ask(f"How many {word} archives of each entry `prune` keeps", _count, default=default)

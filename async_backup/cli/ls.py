@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from async_backup.archive_names import NameParser
+from async_backup.archived import NoIndex
 from async_backup.catalog import read_catalog
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
@@ -91,10 +92,11 @@ async def _contents(store: SftpStore, path: bytes, destination: Destination) -> 
     try:
         return await read_contents(store, path)
     except DamagedArchive as error:
+        salvage = "" if isinstance(error, NoIndex) else " --salvage"
         command = _tar_command(destination, path_in(store, path))
         raise DamagedArchive(
             f"{os.fsdecode(path)} has no index that can be read ({error.__cause__ or error}); "
-            f"this lists it all the same, and restore reads it too: {command}"
+            f"restore{salvage} reads it all the same, and this lists it: {command}"
         ) from error
 
 

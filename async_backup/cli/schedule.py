@@ -61,7 +61,7 @@ def install(
         when = one_of(hourly=hourly, at=daily, week=weekly, calendar=on_calendar)
         job = job_of(profile, config, when, parse_seconds(randomized_delay))
         user = _is_user(is_user)
-        scheduler = _scheduler(user, with_cron)
+        scheduler = _scheduler(is_user, with_cron)
         parts = scheduler.parts(job)
         if only_print:
             say("\n".join(f"# {part.where}\n{part.text}" for part in parts).rstrip("\n"))
@@ -81,7 +81,7 @@ def status(
 ) -> None:
     """When scheduled profiles run next, when they last ran, and how that ended."""
     with _errors():
-        scheduler = _scheduler(_is_user(is_user), with_cron)
+        scheduler = _scheduler(is_user, with_cron)
         names = scheduler.profiles()
         if profile is not None and profile not in names:
             raise _not_scheduled(profile)
@@ -99,7 +99,7 @@ def remove(
 ) -> None:
     """Take a profile's schedule away; a backup under way goes on."""
     with _errors():
-        if not _scheduler(_is_user(is_user), with_cron).remove(profile):
+        if not _scheduler(is_user, with_cron).remove(profile):
             raise _not_scheduled(profile)
         say(f"{shown(profile)}: no longer scheduled")
 
@@ -120,12 +120,14 @@ def _is_user(is_user: bool | None) -> bool:
     return os.geteuid() != 0 if is_user is None else is_user
 
 
-def _scheduler(is_user: bool, with_cron: bool | None) -> Scheduler:
+def _scheduler(is_user: bool | None, with_cron: bool | None) -> Scheduler:
+    """That of this machine, unless one is wanted: --user and --system are those of systemd."""
     if with_cron is None:
-        with_cron = not (_BOOTED.is_dir() and is_there("systemctl"))
+        with_cron = is_user is None and not (_BOOTED.is_dir() and is_there("systemctl"))
     if with_cron:
         return Cron()
-    return Systemd(user_config_path("systemd") / "user" if is_user else _SYSTEM_UNITS, is_user=is_user)
+    user = _is_user(is_user)
+    return Systemd(user_config_path("systemd") / "user" if user else _SYSTEM_UNITS, is_user=user)
 
 
 def _report(found: Status) -> None:

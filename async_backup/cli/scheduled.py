@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from async_backup.cli.profile import open_profiles, usual_files
 from async_backup.cli.state import state_directory
+from async_backup.errors import SettingsError
 from async_backup.profiles.finding import missing
 from async_backup.scheduling.model import Job
 
@@ -29,6 +30,9 @@ def job_of(profile: str, config: Path | None, when: When, spread: int) -> Job:
         raise missing(profile, usual_files())
     file = profiles.file.absolute()
     settings = profiles.resolved(profile)
+    for needed in ("sources", "to"):
+        if needed not in settings:
+            raise SettingsError(f"the profile {profile} in {file} has no {needed}, so that it cannot be run by itself")
     arguments = ("--profile", profile, "--config", str(file))
     commands = [(*_program(), "run", *arguments)]
     if any(key.startswith("keep-") for key in settings):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from async_backup.doctor.findings import failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
-from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError
+from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteFull
 from async_backup.remote.ssh import examine
 from async_backup.text import size
 
@@ -28,18 +28,26 @@ _NO_BACKUP = "No archive can be stored there."
 
 async def try_writing(patient: Patient) -> Finding:
     """Make, flush, rename and remove, as a backup does."""
+    place = b"."
     try:
         place = await patient.place()
         probe = await patient.probe()
     except ConnectionDropped:
         raise
     except RemoteError as error:
-        advice = "Check the directory in DEST, its owner and its mode on the server, and the account."
-        return failed(Step.WRITING, str(error), _NO_BACKUP, advice)
+        return await _cannot_write(patient, place, error)
     shown = place.decode("utf-8", "backslashreplace")
     if not await _can_remove(patient, probe):
         return _cannot_remove(shown)
     return await _try_everything(patient, shown)
+
+
+async def _cannot_write(patient: Patient, place: bytes, error: RemoteError) -> Finding:
+    reason = await (await patient.channel()).explain(error, place)
+    advice = "Check the directory in DEST, its owner and its mode on the server, and the account."
+    if isinstance(reason, RemoteFull):
+        advice = "Make room on the server, or name a directory on another disk."
+    return failed(Step.WRITING, str(reason), _NO_BACKUP, advice)
 
 
 async def _can_remove(patient: Patient, path: bytes) -> bool:

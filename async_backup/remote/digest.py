@@ -35,6 +35,9 @@ _SMALL = 256 << 10
 _LONGEST = 512
 """Bytes of a path for that: what many of them print stays far below what a shell of ours may answer."""
 
+_PATIENCE = 3
+"""Such answers that were not understood before files are asked for one by one from then on."""
+
 _MOST = 64
 _PAUSE = 0.02
 """Seconds between two commands for several files; measured with 2,000 small entries: a third of all CPU time less."""
@@ -50,7 +53,8 @@ class DigestCommand:
         self._command: str | None = None
         self._together = Together(self._of_several, pause=_PAUSE, most=_MOST)
         self._takes_several = True
-        """Whether the command has told the digests of several files so that we understood it, as far as is known."""
+        self._misunderstood = 0
+        """How often the digests of several files were not told so that we understood it: one may be missing."""
 
     async def find(self, path: bytes, expected: str) -> str:
         """The command that gives the digest `expected` for the file at `path`; `digest` uses it from now on.
@@ -97,17 +101,16 @@ class DigestCommand:
     async def _of_several(self, paths: Sequence[bytes]) -> Sequence[str | None]:
         """The digests of small files; none of them where one has none, or where the answer cannot be understood."""
         nothing = [None] * len(paths)
-        if self._command is None or len(paths) == 1:
+        if self._command is None or not self._takes_several or len(paths) == 1:
             return nothing
         shell = await self._pool.shell()
         line, size = command_line_of_several(self._command, paths), len(paths) * _SMALL
         try:
             answer = await shell.run(line, self._timeout + size / _SLOWEST, size)
-        except ConnectionDropped:
-            raise
-        except RemoteError:
+        except RemoteError:  # a lost connection too: each finds out for itself, and tries again for itself
             self._takes_several = False
             return nothing
         values = parse_digests(answer, self._algorithm, paths)
-        self._takes_several = values is not None
+        self._misunderstood += values is None
+        self._takes_several = self._misunderstood < _PATIENCE
         return values or nothing

@@ -119,15 +119,16 @@ class RestoreAll:
         settings = replace(self._settings, archive=archive.path, paths=(), target=target)
         told = _Together(self._listener)
         running = Restore(settings, told, self._unpackers, may_share=self._is_empty, turn=self._turn)
-        error, began = None, time.monotonic()
+        error, is_cut_off, began = None, True, time.monotonic()
         try:
             if directory:
                 self._check(directory, target)
             await running.run(store, archive)
+            is_cut_off = False
         except BackupError as found:
-            error = found  # nothing was written
+            error, is_cut_off = found, False  # nothing was written
         finally:
-            report = running.report(time.monotonic() - began, interrupted=self._stop.is_set())
+            report = running.report(time.monotonic() - began, interrupted=is_cut_off)
             self._take(archive, replace(report, error=report.error or error), told)
 
     def _take(self, archive: StoredArchive, report: RestoreReport, told: _Together) -> None:

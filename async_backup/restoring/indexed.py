@@ -14,7 +14,6 @@ from async_backup.errors import BackupError, DamagedArchive, RemoteTruncated, Re
 from async_backup.tasks import task_group
 from async_backup.unpack.extents import extents_of
 from async_backup.unpack.rules import Issue, IssueKind, Refused, safe_path
-from async_backup.unpack.segment import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +104,7 @@ class IndexedRestore:
         self._has_hole = False
         self._written = 0
         self._absent: set[int] = set()
+        self._suspect: set[int] = set()
 
     def is_lost(self, path: bytes) -> bool:
         """Whether the member with that safe path is not there as the archive has it."""
@@ -180,9 +180,8 @@ class IndexedRestore:
         """What is left of members; but a doubtful file never takes the place of another."""
         if step.job.piece or not self._salvage or not self._is_target_free:
             return _Outcome(damage=damage)
-        wanted = step.job.wanted or Wanted(frozenset(member.offset for member in step.job.segment.listing()))
-        unpacked, kept = await self._unpackers.salvage(slot, step.job.segment, wanted)
-        return _Outcome(unpacked, damage=damage, kept=frozenset(kept))
+        unpacked, kept = await self._unpackers.salvage(slot, step.job.segment, step.job.wanted)
+        return _Outcome(unpacked, damage=damage, kept=kept)
 
     async def _take(self, step: _Step, outcome: _Outcome) -> None:
         """Note what became of the first segment under way."""
@@ -192,9 +191,11 @@ class IndexedRestore:
         if outcome.unpacked is not None:
             self._note(outcome.unpacked)
         if outcome.is_orphan and step.job.piece and not self.is_lost(_safe(step.job.piece.path)):
-            self._note_damage(step.job, _ORPHAN)
+            self._note_damage(step.job, _Outcome(damage=_ORPHAN))
         if outcome.damage:
-            self._note_damage(step.job, outcome.damage, outcome.kept)
+            self._note_damage(step.job, outcome)
+        elif outcome.unpacked is not None:
+            self._tell(self._doubtful_links(outcome.unpacked))
         self._is_whole = self._is_whole and not outcome.issues
         self._written += outcome.written
         self._tell(outcome.issues)
@@ -214,6 +215,7 @@ class IndexedRestore:
 
     def _remember(self, issues: Sequence[Issue]) -> None:
         self._absent |= {hash(_safe(issue.path)) for issue in issues if issue.kind.is_absent}
+        self._suspect |= {hash(_safe(issue.path)) for issue in issues if issue.kind is IssueKind.SUSPECT}
 
     async def _end_file(self, *, is_kept: bool) -> None:
         """The large file under way has all its pieces, or never will."""
@@ -225,8 +227,17 @@ class IndexedRestore:
             is_kept, self._is_whole, self._has_hole = is_kept and self._is_whole, True, False
             self._note(await self._unpackers.finish(file, is_kept=is_kept))
 
-    def _note_damage(self, job: Job, damage: str, kept: frozenset[int] = frozenset()) -> None:
-        issues = _lost(job, damage, kept)
+    def _doubtful_links(self, unpacked: Unpacked) -> list[Issue]:
+        """Hard links to files that nothing vouches for: they are the same files."""
+        reason = "it is a link to a file that nothing vouches for"
+        return [
+            Issue(late.path, IssueKind.SUSPECT, reason)
+            for late in unpacked.late
+            if late.target and hash(late.target) in self._suspect
+        ]
+
+    def _note_damage(self, job: Job, outcome: _Outcome) -> None:
+        damage, issues = outcome.damage, _lost(job, outcome)
         if not self._salvage:
             self._is_whole = self._is_whole and job.piece is None
         if not self._salvage and not self._is_over:
@@ -240,19 +251,22 @@ class IndexedRestore:
         self._has_hole = self._has_hole or job.piece is not None
 
 
-def _lost(job: Job, damage: str, kept: frozenset[int]) -> list[Issue]:
+def _lost(job: Job, outcome: _Outcome) -> list[Issue]:
     """The members that a damaged segment costs, and those that were restored nevertheless."""
+    damage = outcome.damage
     if job.piece is not None:
         where = f"{job.piece.size} bytes of it are zeros: its segment at byte {job.segment.offset} is damaged"
         return [Issue(job.piece.path, IssueKind.INCOMPLETE, f"{where} ({damage})")]
     wanted = job.wanted.offsets if job.wanted else None
+    told = {issue.path for issue in outcome.unpacked.issues} if outcome.unpacked else set()
     where = f"the segment at byte {job.segment.offset} is damaged ({damage})"
-    lost, suspect = (
-        (IssueKind.DAMAGED, f"lost: {where}"),
-        (IssueKind.SUSPECT, f"restored, but nothing vouches for it: {where}"),
-    )
-    members = [member for member in job.segment.listing() if wanted is None or member.offset in wanted]
-    return [Issue(member.path, *(suspect if member.offset in kept else lost)) for member in members]
+    lost = IssueKind.DAMAGED, f"lost: {where}"
+    suspect = IssueKind.SUSPECT, f"restored, but nothing vouches for it: {where}"
+    return [
+        Issue(member.path, *(suspect if member.offset in outcome.kept else lost))
+        for member in job.segment.listing()
+        if member.path not in told and (wanted is None or member.offset in wanted)
+    ]
 
 
 def _safe(path: bytes) -> bytes:

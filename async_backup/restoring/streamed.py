@@ -9,6 +9,7 @@ from anyio import from_thread, to_thread
 
 from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.ahead import read_ahead
+from async_backup.text import unescaped
 from async_backup.unpack.members import Unpacker
 from async_backup.unpack.rules import Issue, IssueKind, Overwrite
 from async_backup.unpack.segment import unpacked_by
@@ -94,7 +95,7 @@ class _Filter:
     """Says of a path whether it is wanted, and strikes from `missing` what was found."""
 
     def __init__(self, paths: frozenset[bytes], missing: set[bytes]) -> None:
-        self._paths = paths
+        self._paths = {form: path for path in paths for form in (path, unescaped(path))}
         self._missing = missing
 
     def __call__(self, path: bytes) -> bool:
@@ -103,5 +104,5 @@ class _Filter:
         path = _plain(path)
         while path and path not in self._paths:
             path = path.rpartition(b"/")[0]
-        self._missing.discard(path)
+        self._missing.discard(self._paths.get(path, path))
         return bool(path)

@@ -89,10 +89,13 @@ def next_time(line: str, now: datetime) -> datetime | None:
 
 def _block(job: Job) -> bytes:
     if job.when.fields is None:
-        raise SettingsError("cron has no such times; with it use --daily, --hourly or --weekly")
+        raise SettingsError(
+            "cron, which is used where systemd does not run, has no such times; use --daily, --hourly or --weekly, "
+            "or --systemd"
+        )
     if job.spread:
         raise SettingsError("cron cannot spread its starts; --randomized-delay needs systemd")
-    line = f"{job.when.fields} {cron_command(job.commands)}"
+    line = f"{job.when.fields} {cron_command(tuple((*command, '-q') for command in job.commands))}"
     begin, end = (mark.decode() + job.profile for mark in (_BEGIN, _END))
     return f"{begin} (kept by `async-backup schedule`)\n{line}\n{end}\n".encode()
 

@@ -79,6 +79,10 @@ class RestorePrinter(Lines):
             self._detail(f"{shown(event.archive)}: {members}, {size(event.wanted_size)} of {size(event.size)} to fetch")
 
     def _all_ended(self, report: AllReport) -> None:
+        for path in report.left[: self._most_alike]:
+            self._err(f"not begun: {shown(path)}")
+        if len(report.left) > self._most_alike:
+            self._err(f"  and {len(report.left) - self._most_alike} more (-v names them)")
         head = "interrupted: " if report.is_interrupted else ""
         number = len(report.reports) + len(report.left)
         of = "" if report.whole == number else f"{report.whole} of "
@@ -86,8 +90,6 @@ class RestorePrinter(Lines):
             f"{head}{of}{counted(number, 'archive')} restored to "
             f"{shown(self._target)}: {size(sum(one.raw_size for one in report.reports))} in {duration(report.seconds)}"
         )
-        for path in report.left:
-            self._err(f"not begun: {shown(path)}")
 
     def _issue(self, issue: Issue) -> None:
         say = self._err if issue.kind.is_loss else self._detail if issue.kind is IssueKind.KEPT else self._out
@@ -109,9 +111,10 @@ class RestorePrinter(Lines):
             if issue.kind.is_common:
                 self._common(issue)
         rate = f", {size(report.raw_size / report.seconds)}/s" if report.seconds > 0 else ""
+        are_all_named = all(times <= self._most_alike for times in self._alike.values())
         self._alike.clear()
         if report.error is not None and not report.files and not report.issues:
-            self._err(f"error: {shown(report.archive)}: {one_line(report.error)}")
+            self._err(f"error: {self._named(report)}")
             return
         head = "interrupted: " if report.is_interrupted else ""
         directory = os.fsdecode(os.path.dirname(report.archive)) if self._are_all else ""
@@ -121,15 +124,23 @@ class RestorePrinter(Lines):
             f"{size(report.raw_size)} in {duration(report.seconds)}{rate}"
         )
         if report.error is not None:
-            self._err(f"error: {one_line(report.error)}")
+            self._err(f"error: {self._named(report)}")
             self._err("what was restored before that is there; the rest is not")
         kept = report.counts.get(IssueKind.KEPT, 0)
         if kept:
-            self._out(f"{counted(kept, 'file')} that are not older were there and were kept (-v names them)")
+            were = "that is not older was there and was" if kept == 1 else "that are not older were there and were"
+            self._out(f"{counted(kept, 'file')} {were} kept (-v names {'it' if kept == 1 else 'them'})")
         lost = sum(times for kind, times in report.counts.items() if kind.is_loss)
         if lost:
             came = "did not come back as it was" if lost == 1 else "did not come back as they were"
-            self._err(f"{counted(lost, 'member')} {came} (named above)")
+            named = "named above" if are_all_named else "the first are named above, -v names all"
+            self._err(f"{counted(lost, 'member')} {came} ({named})")
+
+    def _named(self, report: RestoreReport) -> str:
+        """The error, with the archive's name in front unless it stands there."""
+        name, text = os.fsdecode(report.archive), str(report.error)
+        told = one_line(report.error) if report.error else ""
+        return told if text.startswith(name) else f"{shown(name)}: {told}"
 
 
 class RestoreBar(ProgressDisplay["RestoreEvent"]):

@@ -95,13 +95,15 @@ class Unpacker:
         self._disk.made.clear()
         return late
 
-    def put(self, member: TarMember, data: bytes = b"") -> None:
-        """Restore one member whose payload is `data`."""
+    def put(self, member: TarMember, data: bytes = b"") -> bool:
+        """Restore one member whose payload is `data`; False, and an issue, where that fails."""
         try:
             self._files += self._put(member, data)
             self._size += len(data)
         except (Refused, OSError) as error:  # not `_noting`, which costs a tenth of a small file
             self._note(member.path, error)
+            return False
+        return True
 
     def _put(self, member: TarMember, data: bytes) -> bool:
         """Whether it is there now; a hard link may have to wait."""
@@ -200,7 +202,10 @@ class Unpacker:
 
     def keep_part(self, file: OpenFile, size: int) -> None:
         """Finish a large file of which no more than `size` bytes of payload could be had."""
+        before = len(self._issues)
         self.finish_file(file)
+        if len(self._issues) > before:
+            return
         reason = f"only the first {size} of its {file.member.size} bytes could be read, the rest of it is zeros"
         self._issues.append(Issue(file.member.path, IssueKind.INCOMPLETE, reason))
 

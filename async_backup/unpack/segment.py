@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from async_backup.archive.check import is_as_told
 from async_backup.archive.tar import Buffer, DamagedTar, TarReader
 from async_backup.archive.unpack import DamagedSegment
 
 if TYPE_CHECKING:
+    from async_backup.archive.index import Segment
     from async_backup.archive.tar import TarMember
     from async_backup.unpack.members import Late, OpenFile, Unpacker
     from async_backup.unpack.rules import Issue
@@ -70,29 +72,34 @@ def unpack_members(unpacker: Unpacker, raw: bytes, wanted: Wanted | None) -> Unp
     return unpacked_by(unpacker, opened, no_room)
 
 
-def salvage_members(unpacker: Unpacker, raw: bytes, wanted: Wanted, raw_length: int) -> tuple[Unpacked, set[int]]:
-    """Restore what is left of members of a damaged segment of `raw_length` bytes, and the offsets of those.
+def salvage_members(
+    unpacker: Unpacker, raw: bytes, segment: Segment, wanted: Wanted | None
+) -> tuple[Unpacked, frozenset[int]]:
+    """Restore what is left, in `raw`, of the members of a damaged segment; and the offsets of those that are there.
 
-    Nothing vouches for them. A member whose payload is not all there is lost.
+    Nothing vouches for what they hold; their names and metadata have to be those of the index. A member whose payload
+    is not all there is lost.
     """
+    told = {record.offset: record for record in segment.listing()}
     reader = TarReader(Buffer(raw))
-    opened, no_room, found = None, "", set()
+    opened, no_room, kept = None, "", set()
     try:
         while (member := reader.next()) is not None:
-            renamed = wanted.applied(member)
-            data = reader.take(member) if member.size and reader.offset < raw_length else b""
-            if renamed is None:
+            is_large = bool(member.size) and reader.offset == segment.raw_length
+            data = reader.take(member) if member.size and not is_large else b""
+            record = told.get(member.offset)
+            found = wanted.applied(member) if wanted else member
+            if found is None or record is None or not is_as_told(member, record):
                 continue
-            if renamed.size and not data:
-                opened = unpacker.begin_file(renamed)
-            else:
-                unpacker.put(renamed, data)
-            found.add(member.offset)
+            if is_large:
+                opened = unpacker.begin_file(found)
+            if opened or (not is_large and unpacker.put(found, data)):
+                kept.add(member.offset)
     except DamagedTar:
         pass
     except OSError as error:
         no_room = error.strerror or str(error)
-    return unpacked_by(unpacker, opened, no_room), found
+    return unpacked_by(unpacker, opened, no_room), frozenset(kept)
 
 
 def unpacked_by(unpacker: Unpacker, opened: OpenFile | None = None, no_room: str = "") -> Unpacked:

@@ -223,7 +223,7 @@ class Connection:
                     raise self._lost() from error
                 raise Unreachable(
                     f"{self.host}: the server's SFTP does not answer as it should ({error}); "
-                    "does a start-up file of the shell print something?"
+                    "does a start-up file of the account's shell print something, or is the shell one like nologin?"
                 ) from error
         self._shortcuts.take(sftp)
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
