@@ -339,6 +339,18 @@ def test_a_source_with_everything_left_out_is_told_as_well(source: Path) -> None
     assert (event["event"], event["path"], event["skipped"]) == ("source_empty", str(source), 2)
 
 
+def test_a_dry_run_tells_of_what_would_not_be_backed_up(tmp_path: Path) -> None:
+    (tmp_path / "source" / ("n" * 240)).mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    sources = [str(tmp_path / "source"), str(tmp_path / "empty")]
+    done = finished([*PROGRAM, "run", *sources, "--to", "nobody@nowhere.invalid:/x", "--dry-run"])
+    assert done.returncode == 3
+    long, empty = done.stderr.splitlines()
+    assert long.startswith("NOT BACKED UP would be ")
+    assert long.endswith(" would have 265 bytes, and servers take 255")
+    assert empty == f"nothing to back up: no entries were found in {tmp_path}/empty; is it mounted?"
+
+
 def test_only_the_named_entries_are_backed_up(sshd: Sshd, source: Path, target: Path) -> None:
     done = finished(backup_command(sshd, source, "--only", "project", "--only", "project", to=target))
     assert (done.returncode, done.stderr) == (0, "")

@@ -167,7 +167,7 @@ class Parts:
             self._tell(NotMeasured(_DIGEST, "there is no file for it, since nothing was uploaded"))
             return
         several = min(self._settings.limits.connections, _MOST_DIGESTS_AT_ONCE)
-        path, size = await digestible(store, self._site, path, size, seconds / 3 / several)
+        path, size = await digestible(store, self._site, path, size, seconds / 3 / several, shells=several)
         for at_once in dict.fromkeys((1, several)):
             self._tell(await measure_digest(store, path, size, at_once=at_once, seconds=seconds / 3))
 

@@ -26,12 +26,15 @@ _MOST_ALONE = 20
 _CONTENT = bytes(range(256)) * 16
 
 
-async def digestible(store: SftpStore, site: Site, path: bytes, size: int, seconds: float) -> tuple[bytes, int]:
+async def digestible(
+    store: SftpStore, site: Site, path: bytes, size: int, seconds: float, *, shells: int
+) -> tuple[bytes, int]:
     """The file at `path` and its size, or a smaller one where the server would take longer for it than that.
 
-    Raises RemoteError.
+    So many shells are started on the way: that is not what a digest takes. Raises RemoteError.
     """
     if size <= _SURELY_DIGESTED:
+        await _at_once(store, path, size, shells)
         return path, size
     smaller = site.place(b"digest")
     file = await store.create(smaller)
@@ -39,10 +42,17 @@ async def digestible(store: SftpStore, site: Site, path: bytes, size: int, secon
         await file.write_whole(os.urandom(_SURELY_DIGESTED))
     finally:
         await file.abandon()
+    await _at_once(store, smaller, _SURELY_DIGESTED, shells)
     began = time.monotonic()
     await store.digest(smaller, _SURELY_DIGESTED)
     expected = (time.monotonic() - began) * size / _SURELY_DIGESTED
     return (path, size) if expected < seconds else (smaller, _SURELY_DIGESTED)
+
+
+async def _at_once(store: SftpStore, path: bytes, size: int, digests: int) -> None:
+    async with task_group() as tasks:
+        for _ in range(digests):
+            tasks.start_soon(store.digest, path, size)
 
 
 async def measure_digest(

@@ -10,6 +10,7 @@ import typer
 
 from async_backup.cli.execute import fail
 from async_backup.cli.output import complain, say
+from async_backup.config import NAME_LIMIT
 from async_backup.errors import BackupError, ExitCode
 from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
 from async_backup.model import Entry
@@ -37,9 +38,24 @@ def show_plan(settings: Settings, *, as_json: bool) -> None:
         if isinstance(item, BackupError):
             is_complete = False
             complain(f"error: {one_line(item)}")
-        else:
-            show(item)
+            continue
+        show(item)
+        if trouble := _trouble(item):
+            is_complete = False
+            complain(trouble)
     raise typer.Exit(ExitCode.COMPLETE if is_complete else ExitCode.INCOMPLETE)
+
+
+def _trouble(item: Entry | EntrySkipped | SourceEmpty) -> str:
+    """What would go wrong with it, as far as that can be known here."""
+    if isinstance(item, SourceEmpty) and not item.skipped:
+        return empty(item)
+    if isinstance(item, Entry) and len(item.archive) > NAME_LIMIT:
+        return (
+            f"NOT BACKED UP would be {shown(item.path)}: the name of its archive would have {len(item.archive)} bytes, "
+            f"and servers take {NAME_LIMIT}"
+        )
+    return ""
 
 
 def _show_item_as_json(item: Entry | EntrySkipped | SourceEmpty) -> None:
@@ -54,6 +70,7 @@ def _show_item(item: Entry | EntrySkipped | SourceEmpty, destinations: Sequence[
         case EntrySkipped(path, reason):
             say(f"would skip: {shown(path)} ({reason})")
         case SourceEmpty():
-            complain(empty(item))
+            if item.skipped:
+                complain(empty(item))
         case _:
             assert_never(item)

@@ -42,11 +42,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_until_stopped(work: Callable[[Event], Awaitable[_T]], *, as_json: bool = False) -> _T:
     """Run `work` with an event that the first signal sets; a second one, or too long a wait, ends the program.
 
-    A BackupError is printed and becomes its exit code.
+    A BackupError is printed and becomes its exit code. None from `work` means that the signal came before anything
+    was done, and is said.
     """
     _silence_others()
     try:
-        return anyio.run(_with_signals, work)
+        result = anyio.run(_with_signals, work)
+        if result is None:
+            complain("interrupted before anything was done")
+        return result
     except BackupError as error:
         fail(error, as_json=as_json)
     finally:
