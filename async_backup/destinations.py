@@ -99,17 +99,22 @@ class Destinations:
 
     async def _prepare_directories(self, store: SftpStore) -> tuple[set[bytes], list[bytes]]:
         """Make the sources' directories; returns archives in them that stand in our way, and what dead runs left."""
-        taken, left_over = set(), []
-        for source in self._sources:
-            path = path_in(store, source.directory)
-            if source.directory:
+        taken, left_over = set[bytes](), list[bytes]()
+
+        async def prepare(directory: bytes) -> None:
+            path = path_in(store, directory)
+            if directory:
                 await store.make_directory(path)
-            prefix = source.directory + b"/" if source.directory else b""
+            prefix = directory + b"/" if directory else b""
             for entry in await store.entries(path):
                 if entry.name.endswith(self._ending):
                     taken.add(prefix + entry.name)
                 elif self._run.is_left_over(entry.name, time.time() - entry.mtime):
                     left_over.append(b"%b/%b" % (path.rstrip(b"/"), entry.name))
+
+        async with task_group() as tasks:
+            for source in self._sources:
+                tasks.start_soon(prepare, source.directory)
         return taken, left_over
 
     async def _remove_leftover(self, store: SftpStore, path: bytes) -> None:
@@ -121,8 +126,9 @@ class Destinations:
 
     async def _make_durable(self, store: SftpStore) -> None:
         with move_on_after(CLEANUP_GRACE):
-            for source in self._sources:
-                await store.sync_directory(path_in(store, source.directory))
+            async with task_group() as tasks:
+                for source in self._sources:
+                    tasks.start_soon(store.sync_directory, path_in(store, source.directory))
 
     def check(self) -> None:
         """Raises BackupError where no destination is left."""

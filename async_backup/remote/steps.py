@@ -33,10 +33,26 @@ async def make_directory(channel: Channel, path: bytes) -> None:
             raise await channel.explain(error, parent or b".") from error
 
 
+async def real_directory(channel: Channel, path: bytes) -> bytes | None:
+    """The real path of a directory, in one round trip; None where there is none."""
+    found: list[bytes] = []
+
+    async def resolve() -> None:
+        with suppress(RemoteError):  # where it is not there, or where `is_directory` fails alike
+            found.append(await channel.real_path(path))
+
+    async with task_group() as tasks:
+        tasks.start_soon(resolve)
+        is_there = await channel.is_directory(path)
+    if not is_there:
+        return None
+    return found[0] if found else await channel.real_path(path)
+
+
 async def find_directory(channel: Channel, path: bytes) -> bytes:
     """The real path of a directory that has to be there."""
-    if await channel.is_directory(path):
-        return await channel.real_path(path)
+    if real := await real_directory(channel, path):
+        return real
     if await channel.exists(path):
         raise _not_a_directory(channel, path)
     raise RemoteNotFound(

@@ -58,8 +58,11 @@ class SftpStore:
 
     async def prepare(self, directory: bytes, verify: Verify) -> None:
         """Make the directory; raises RemoteError."""
-        await self.make_directory(directory)
-        self.directory = await self._retry(lambda channel: channel.real_path(directory))
+        real = await self._retry(lambda channel: steps.real_directory(channel, directory))
+        if real is None:
+            await self.make_directory(directory)
+            real = await self._retry(lambda channel: channel.real_path(directory))
+        self.directory = real
         self._verify = verify
 
     async def try_out(self, run: RunId) -> None:
