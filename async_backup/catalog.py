@@ -71,14 +71,21 @@ class Catalog:
     def of_entries(self, names: Sequence[bytes]) -> Catalog:
         """What there is of some entries, or of all where none is named; raises RemoteNotFound for one without any."""
         known = {archive.entry for archive in self.archives}
-        paths = {archive.path: archive.entry for archive in self.archives}
         for name in names:
-            if name in paths and name not in known:
-                entry = os.fsdecode(paths[name])
-                raise RemoteNotFound(f"{os.fsdecode(name)} is an archive; name its entry here: {entry}")
             if name not in known:
-                raise _not_found(f"there is no archive of {os.fsdecode(name)}", name, known)
+                raise self._no_entry(name, known)
         return Catalog(tuple(archive for archive in self.archives if not names or archive.entry in names))
+
+    def _no_entry(self, name: bytes, known: set[bytes]) -> RemoteNotFound:
+        for archive in self.archives:
+            if archive.path == name:
+                entry = os.fsdecode(archive.entry)
+                return RemoteNotFound(f"{os.fsdecode(name)} is an archive; name its entry here: {entry}")
+        entry_name, _, moment = name.rpartition(b"@")
+        if entry_name in known:
+            entry, told = os.fsdecode(entry_name), os.fsdecode(moment)
+            return RemoteNotFound(f"no single archive can be named here, so leave out @{told}: {entry}")
+        return _not_found(f"there is no archive of {os.fsdecode(name)}", name, known)
 
     def newest(self, end: datetime | None = None) -> list[StoredArchive]:
         """The newest archive of each entry, or the newest before `end`; raises RemoteNotFound where there is none."""

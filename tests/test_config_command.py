@@ -398,3 +398,15 @@ def test_schema_and_check_agree_on_types(key: Key, value: object) -> None:
         is_taken = False
     document = {"defaults": {key.name: value}}
     assert jsonschema.Draft202012Validator(current_schema()).is_valid(document) is is_taken
+
+
+@pytest.mark.parametrize("words", [["--json", "--profile", "a"], ["--profile", "a", "--json"]], ids=" ".join)
+def test_what_is_wrong_with_a_profile_is_json_where_that_is_wanted(tmp_path: Path, words: list[str]) -> None:
+    config = written(tmp_path, '[profile.a]\ntoo = "host:/b"\n')
+    done = asked("run", "--config", str(config), *words)
+    assert done.exit_code == 2
+    line, said = done.output.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["error"], event["exit_code"]) == ("error", "SettingsError", 2)
+    assert "there is no setting 'too'" in event["message"]
+    assert "there is no setting 'too'" in said

@@ -187,6 +187,14 @@ async def test_an_archive_whose_end_cannot_be_read_is_kept_and_named() -> None:
     assert shelf.names == before
 
 
+async def test_a_single_archive_is_not_named_here() -> None:
+    shelf = Shelf()
+    path = shelf.put_archive("wiki", at(1))
+    for name, words in ((path, "name its entry here: wiki"), (b"wiki@2024-05-02", "leave out @2024-05-02: wiki")):
+        with pytest.raises(RemoteNotFound, match=words):
+            await pruned(shelf, entries=(name,))
+
+
 async def test_an_entry_is_found_by_the_name_that_is_shown() -> None:
     shelf = Shelf()
     old, new = (shelf.put_archive("latin\udce9", at(day)) for day in (1, 2))

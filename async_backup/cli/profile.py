@@ -11,7 +11,7 @@ import platformdirs
 import typer  # noqa: TC002 - Typer evaluates the annotations of callbacks
 
 from async_backup.cli.execute import fail
-from async_backup.cli.profile_command import Configured
+from async_backup.cli.profile_command import AS_JSON, Configured
 from async_backup.cli.profile_keys import by_name, keys_of
 from async_backup.cli.profile_values import MEANINGS
 from async_backup.errors import SettingsError
@@ -89,7 +89,7 @@ def configure(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any
         try:
             _apply(ctx, Chosen(seen["profile"], open_profiles(seen["config"], seen["profile"])))
         except SettingsError as error:
-            fail(error, as_json=False)
+            fail(error, as_json=ctx.meta.get(AS_JSON, False))
     return value
 
 

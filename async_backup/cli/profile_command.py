@@ -11,6 +11,10 @@ from async_backup.cli.profile_keys import long_name, variable
 _SHARED_PANELS = frozenset({"Connection", "Tuning"})
 
 
+AS_JSON = "async_backup.profile.as_json"
+"""Where a context keeps whether errors are wanted as JSON."""
+
+
 class Configured(TyperCommand):
     """A command all of whose options can be set by `ASYNC_BACKUP_OPTION` and by a profile.
 
@@ -28,6 +32,10 @@ class Configured(TyperCommand):
     def takes(self, param: Any) -> bool:
         """Whether a parameter is a setting, not merely called like one."""
         return long_name(param) is not None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[AS_JSON] = "--json" in args  # what is wrong with a profile is found before options are looked at
+        return super().parse_args(ctx, args)
 
     def make_parser(self, ctx: Any) -> Any:
         parser = super().make_parser(ctx)
