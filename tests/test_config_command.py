@@ -400,6 +400,23 @@ def test_schema_and_check_agree_on_types(key: Key, value: object) -> None:
     assert jsonschema.Draft202012Validator(current_schema()).is_valid(document) is is_taken
 
 
+def test_a_file_that_several_profiles_would_write_is_worth_a_warning(tmp_path: Path) -> None:
+    profiles = "".join(f'[profile.{name}]\nsources = "{tmp_path}"\nto = "host:/{name}"\n' for name in "abc")
+    own = f'metrics = "{tmp_path}/c.prom"\n'
+    config = written(tmp_path, f'[defaults]\nmetrics = "{tmp_path}/all.prom"\n{profiles}{own}')
+    done = asked("config", "check", "--config", str(config))
+    assert done.exit_code == 0
+    (warning,) = [line for line in done.output.splitlines() if line.startswith("warning: ")]
+    assert warning.endswith(f":2: the metrics file {tmp_path}/all.prom is replaced by each of the profiles a, b")
+
+
+def test_what_is_wrong_with_hooks_is_said_once(tmp_path: Path) -> None:
+    profiles = "".join(f'[profile.{name}]\nsources = "{tmp_path}"\nto = "host:/{name}"\n' for name in "abc")
+    done = asked("config", "check", "--config", str(written(tmp_path, f'[hooks]\nbefor = "true"\n{profiles}')))
+    assert done.exit_code == 2
+    assert done.output.count("error: ") == 1
+
+
 @pytest.mark.parametrize("words", [["--json", "--profile", "a"], ["--profile", "a", "--json"]], ids=" ".join)
 def test_what_is_wrong_with_a_profile_is_json_where_that_is_wanted(tmp_path: Path, words: list[str]) -> None:
     config = written(tmp_path, '[profile.a]\ntoo = "host:/b"\n')

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def trouble(ctx: typer.Context, profiles: Profiles) -> list[str]:
     """What makes a profile fail: first what is wrong with single settings; if nothing is, with several together."""
-    return (problems(profiles, keys_of(ctx), MEANINGS) or list(_contradictions(profiles))) + list(_hooks(profiles))
+    found = problems(profiles, keys_of(ctx), MEANINGS) or list(_contradictions(profiles))
+    return list(dict.fromkeys([*found, *_hooks(profiles)]))  # what is inherited is said once
 
 
 def warnings(profiles: Profiles) -> Iterator[str]:
@@ -38,6 +39,20 @@ def warnings(profiles: Profiles) -> Iterator[str]:
         for source in _items(values, "sources"):
             if not is_there(source, profiles.file):
                 yield f"{values['sources'].place}: the source {source} of profile {name} is not there"
+    yield from _shared_files(profiles)
+
+
+def _shared_files(profiles: Profiles) -> Iterator[str]:
+    """Files that runs of several profiles would write, each in the place of what the other wrote."""
+    writers: dict[tuple[str, object], list[str]] = {}
+    for name in profiles.names():
+        values = profiles.resolved(name)
+        for key in {"metrics", "report"} & values.keys() if "sources" in values else ():
+            writers.setdefault((key, values[key].value), []).append(name)
+    for (key, path), names in sorted(writers.items(), key=str):
+        if len(names) > 1:
+            place = profiles.resolved(names[-1])[key].place
+            yield f"{place}: the {key} file {path} is replaced by each of the profiles {', '.join(names)}"
 
 
 def _contradictions(profiles: Profiles) -> Iterator[str]:
