@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from async_backup.archive.header import BLOCK_SIZE
 from async_backup.archive.index import FOOTER_SIZE, read_footer, read_index
 from async_backup.errors import DamagedArchive
 from async_backup.tasks import task_group
@@ -86,7 +87,8 @@ def _check(segments: Sequence[Segment], footer: Footer) -> None:
     """The segments follow one another and add up to what the footer tells; raises ValueError."""
     position = 0
     for segment in segments:
-        if segment.offset != position or max(segment.length, segment.raw_length) > _LONGEST_SEGMENT:
+        is_longer = max(segment.length, segment.raw_length) > _LONGEST_SEGMENT
+        if segment.offset != position or is_longer or segment.members * BLOCK_SIZE > segment.raw_length:
             raise ValueError(f"the index is damaged: the segment at byte {position} is not where it should be")
         position += segment.length
     totals = len(segments), sum(s.members for s in segments), sum(s.raw_length for s in segments)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from async_backup.archive.selection import Selection, compile_patterns
 from async_backup.errors import SettingsError
@@ -37,6 +37,13 @@ def parse_size(text: str) -> int:
     if match is None:
         raise SettingsError(f"{text!r} is not a size; write 4MiB, 10M, 512k or a number of bytes")
     return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+_NOT_IN_A_PATH = re.compile(r"[%?#\x00-\x1f\x7f]")
+
+
+def _quoted(match: re.Match[str]) -> str:
+    return quote(match[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +82,13 @@ class Destination:
         return cls(host, _directory(unquote(url.path, errors="surrogateescape")), user, port)
 
     def __str__(self) -> str:
-        user, directory = f"{self.user}@" if self.user else "", os.fsdecode(self.directory)
+        directory = os.fsdecode(self.directory)
         if self.port is None:
-            return f"{user}{self.host}:{directory}"
+            return f"{self.user}@{self.host}:{directory}" if self.user else f"{self.host}:{directory}"
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         below_home = "" if directory.startswith("/") else "/~/"
-        return f"sftp://{user}{host}:{self.port}{below_home}{directory}"
+        return f"sftp://{user}{host}:{self.port}{below_home}{_NOT_IN_A_PATH.sub(_quoted, directory)}"
 
 
 def _directory(text: str) -> bytes:

@@ -34,11 +34,13 @@ class Slots:
     """A fixed number of slots: the bound on memory for packed data, and the back-pressure on packing."""
 
     def __init__(self, count: int, size: int, *, are_filled_here: bool = False) -> None:
-        self.size = size
-        self.count = count
         self.descriptor = _reserve(count * size)
         protection = PROT_READ | PROT_WRITE if are_filled_here else PROT_READ
-        view = memoryview(mmap(self.descriptor, count * size, prot=protection))
+        self._share_out(count, size, memoryview(mmap(self.descriptor, count * size, prot=protection)))
+
+    def _share_out(self, count: int, size: int, view: memoryview) -> None:
+        self.size = size
+        self.count = count
         self._free = [Slot(self, i, view[i * size : (i + 1) * size]) for i in range(count)]
         self._available = Semaphore(count, fast_acquire=True)
 
@@ -52,7 +54,19 @@ class Slots:
         self._available.release()
 
     def close(self) -> None:
+        self._free.clear()  # a slot and its slots hold each other, and with them the memory
         os.close(self.descriptor)
+
+
+class OwnSlots(Slots):
+    """Slots in this process's own memory, which no other process sees."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.memory = bytearray(count * size)
+        self._share_out(count, size, memoryview(self.memory))
+
+    def close(self) -> None:
+        self._free.clear()
 
 
 def slot_size(segment_size: int) -> int:

@@ -37,7 +37,7 @@ class Stored(NamedTuple):
 class State:
     """Slots, and what unpacks from them: one in a process that restores, or one for each restore in threads."""
 
-    def __init__(self, slots: mmap, slot_size: int, rules: UnpackRules | None) -> None:
+    def __init__(self, slots: mmap | bytearray, slot_size: int, rules: UnpackRules | None) -> None:
         self._slots = memoryview(slots)
         self._slot_size = slot_size
         self.unpacker = Unpacker(rules) if rules else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from mmap import mmap
 from typing import TYPE_CHECKING, TypeVar
 
 from anyio import Lock, to_thread
@@ -12,7 +11,7 @@ from anyio import Lock, to_thread
 from async_backup import unpack_process
 from async_backup.errors import WorkerDied
 from async_backup.processes import open_processes
-from async_backup.slots import Slots
+from async_backup.slots import OwnSlots, Slots
 from async_backup.unpack_process import Stored
 
 if TYPE_CHECKING:
@@ -110,6 +109,6 @@ async def open_unpackers_here(
 ) -> AsyncIterator[Unpackers]:
     """The same without processes: for little, which a thread has restored before a process has started."""
     del processes, channels
-    slots = Slots(_SLOTS_A_PROCESS, -(-longest // _PAGE) * _PAGE, are_filled_here=True)
-    with closing(slots), closing(unpack_process.State(mmap(slots.descriptor, 0), slots.size, rules)) as state:
+    slots = OwnSlots(_SLOTS_A_PROCESS, max(longest, 1))
+    with closing(slots), closing(unpack_process.State(slots.memory, slots.size, rules)) as state:
         yield UnpackersHere(slots, state)

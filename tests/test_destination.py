@@ -27,8 +27,8 @@ def test_one_with_a_port_is_shown_with_it(written: str, shown: str) -> None:
 
 @given(
     st.sampled_from(["host", "::1", "10.0.0.1"]),
-    st.sampled_from([b"/d", b"/", b"d/e", b".", b"/a b"]),
-    st.none() | st.just("u"),
+    st.sampled_from([b"/d", b"/", b"d/e", b".", b"/a b", b"/a b%20c#x?y", b"d\xe9", "/ü".encode()]),
+    st.sampled_from([None, "u", "u@v", "a:b/c"]),
     st.integers(1, 65535),
 )
 def test_what_is_shown_may_be_written(host: str, directory: bytes, user: str | None, port: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import resource
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,7 @@ import pytest
 from anyio import Event, create_task_group, fail_after
 
 from async_backup.errors import ConnectionDropped, ExitCode, RemoteNotFound
+from async_backup.restoring import everything, restore
 from async_backup.restoring.everything import RestoreAll
 from async_backup.restoring.model import (
     AllStarted,
@@ -69,9 +72,9 @@ async def restored(
 ) -> AllReport:
     settings = RestoreSettings(HERE, b"*", target, limits=LIMITS, **options)
     noted = list[RestoreEvent]() if events is None else events
-    everything = RestoreAll(settings, as_of, noted.append, in_this_process, Event(), at_once=at_once)
-    await everything.run(shelf)
-    return everything.report(1.0)
+    running = RestoreAll(settings, as_of, noted.append, in_this_process, Event(), at_once=at_once)
+    await running.run(shelf)
+    return running.report(1.0)
 
 
 def files(target: Path) -> dict[str, bytes | str]:
@@ -145,6 +148,39 @@ async def test_nothing_is_written_through_a_link_that_stands_where_a_source_goes
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+async def test_nor_through_one_that_another_archive_brings_meanwhile(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "harm").mkdir()
+    (tmp_path / "harm/other").symlink_to(tmp_path / "elsewhere")
+    link = make_archive(tmp_path / "harm", b"other", tmp_path / "harm/archive").data()
+    shelf.put_archive("a", at(9), content=link)
+    report = await restored(shelf, tmp_path / "target", at_once=8, outside_links=True)
+    assert [one.archive for one in report.reports if one.error] == [b"a-2024-05-09T031500.tar.gz"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "target/other/wiki/file").read_text() == "wiki of another source"
+
+
+async def test_an_error_of_the_system_costs_one_archive(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [OSError(errno.EMFILE, "Too many open files")]
+
+    def check_free(*_: object) -> None:
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(restore, "check_free", check_free)
+    report = await restored(shelf, tmp_path / "target", at_once=8)
+    assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 2)
+    assert ["Too many open files" in str(one.error) for one in report.reports if one.error] == [True]
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1024, 44), (256, 6), (64, 1), (resource.RLIM_INFINITY, 64)])
+def test_no_more_are_under_way_than_files_may_be_open(monkeypatch: pytest.MonkeyPatch, limit: int, most: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert everything._at_once(64) == most
+
+
 async def test_archives_without_an_index_share_a_directory_that_was_empty(shelf: Shelf, tmp_path: Path) -> None:
     shelf.put_archive("wiki", at(9), content=archive("wiki", "wiki of day 9")[:-3])
     report = await restored(shelf, tmp_path / "target", salvage=True)
@@ -181,11 +217,11 @@ async def test_stopped_in_the_midst_of_it_what_is_whole_stays(shelf: Shelf, tmp_
             tasks.cancel_scope.cancel()
 
     settings = RestoreSettings(HERE, b"*", tmp_path / "target", limits=LIMITS)
-    everything = RestoreAll(settings, None, listen, in_this_process, stop, at_once=at_once)
+    running = RestoreAll(settings, None, listen, in_this_process, stop, at_once=at_once)
     with fail_after(10):
         async with create_task_group() as tasks:
-            await everything.run(shelf)
-    report = everything.report(1.0)
+            await running.run(shelf)
+    report = running.report(1.0)
     assert report.exit_code == ExitCode.INTERRUPTED
     told = [event.report for event in events if isinstance(event, RestoreEnded)]
     assert list(report.reports) == told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+import zlib
 from pathlib import Path
 from random import Random
 
@@ -11,6 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from async_backup.archive.gzip import compress_member
+from async_backup.archive.index import IndexWriter, Segment
 from async_backup.errors import BackupError
 from tests.restores import Restored, archive_of, restore_from, store_of, tree
 from tests.trees import SEGMENT
@@ -109,3 +113,14 @@ def test_edited_near_its_end(sample: Sample, behind: int, value: int, *, salvage
 
 def test_untouched(sample: Sample) -> None:
     check(sample.archive, sample.source, salvage=False)
+
+
+def test_an_index_that_tells_of_more_members_than_there_is_room_for_is_damaged(tmp_path: Path) -> None:
+    data, records = compress_member(bytes(1024), 1), zlib.compress(bytes(300))
+    writer = IndexWriter()
+    index = writer.add(Segment(0, len(data), 1024, hashlib.sha256(data).digest(), 3, records)) + writer.finish(
+        len(data)
+    )
+    outcome = restored(data + index, tmp_path / "target", salvage=False)
+    assert isinstance(outcome, BackupError)
+    assert "the index is damaged" in str(outcome)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _QUIETLY = _FILE | getattr(os, "O_NOATIME", 0)
-_HELD_OPEN = 64
+HELD_OPEN = 16
 """Descriptors kept for the way back up; deeper levels are walked to again from the root."""
 
 
@@ -58,8 +58,8 @@ class Descent:
         descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._current())
         self._names.append(name)
         self._descriptors.append(descriptor)
-        if len(self._descriptors) > _HELD_OPEN:
-            self._close(len(self._descriptors) - _HELD_OPEN - 1)
+        if len(self._descriptors) > HELD_OPEN:
+            self._close(len(self._descriptors) - HELD_OPEN - 1)
 
     def _rise_to(self, depth: int) -> None:
         while len(self._names) > depth:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from async_backup.archive.deflate import ZLIB, deflate
@@ -84,6 +85,13 @@ class Segment(NamedTuple):
         """The members whose headers stand in this segment, or the one piece; raises ValueError where damaged."""
         # A path stands in its header too, so records are hardly longer than the segment itself.
         return _unpack_records(self.records, self.raw_length + _MEMBER.size * self.members + _PIECE_ROOM)
+
+    def known(self) -> list[Member]:
+        """As `listing`, as far as that goes."""
+        found: list[Member] = []
+        with suppress(ValueError):
+            found.extend(self.listing())
+        return found
 
     @property
     def is_piece(self) -> bool:

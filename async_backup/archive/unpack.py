@@ -46,21 +46,22 @@ def salvaged(data: memoryview | bytes, raw_length: int) -> bytes:
     """
     decompressor, raw = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
     for start in range(_HEADER, len(data), _STEP):
-        step = data[start : start + _STEP]
-        before = decompressor.copy()
+        room = raw_length - len(raw)
+        if decompressor.eof or room <= 0:  # with no room there would be no limit
+            break
+        step, before = data[start : start + _STEP], decompressor.copy()
         try:
-            raw += decompressor.decompress(step)
+            raw += decompressor.decompress(step, room)
         except zlib.error:
-            raw += _as_far_as_it_goes(before, step)
+            raw += _as_far_as_it_goes(before, step, room)
             break
-        if decompressor.eof or len(raw) >= raw_length:
-            break
-    return bytes(raw[:raw_length])
+    return bytes(raw)
 
 
-def _as_far_as_it_goes(decompressor: Any, step: memoryview | bytes) -> bytes:
+def _as_far_as_it_goes(decompressor: Any, step: memoryview | bytes, room: int) -> bytes:
     raw = bytearray()
     with suppress(zlib.error):
         for place in range(len(step)):
-            raw += decompressor.decompress(step[place : place + 1])
+            if len(raw) < room:
+                raw += decompressor.decompress(step[place : place + 1], room - len(raw))
     return bytes(raw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from async_backup.errors import RemoteTruncated
+from async_backup.errors import SERVER_GONE, RemoteError, RemoteTruncated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,12 +46,25 @@ class HeldReader:
 
 @asynccontextmanager
 async def open_listed(store: RemoteStore, path: bytes, size: int) -> AsyncIterator[RemoteReader]:
-    """A file of the destination that was listed as a file of that size; raises RemoteError."""
-    if size <= SMALL:
-        yield HeldReader(await store.read_ending(path_in(store, path), size, size))
-    else:
-        async with open_reader(store, path) as reader:
-            yield reader
+    """A file of the destination that was listed as a file of that size; raises RemoteError.
+
+    Without a size (not every server tells it in a listing), and where it cannot be read whole, it is opened and looked
+    at.
+    """
+    if 0 < size <= SMALL and (content := await _read_whole(store, path_in(store, path), size)):
+        yield HeldReader(content)
+        return
+    async with open_reader(store, path) as reader:
+        yield reader
+
+
+async def _read_whole(store: RemoteStore, path: bytes, size: int) -> bytes:
+    try:
+        return await store.read_ending(path, size, size)
+    except SERVER_GONE:
+        raise
+    except RemoteError:
+        return b""
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from anyio import Event, Lock, to_thread
 
 from async_backup import unpack_process
+from async_backup.archive.descent import HELD_OPEN
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
 from async_backup.errors import SERVER_GONE, BackupError, RestoreError
@@ -20,7 +22,7 @@ from async_backup.processes import warmed_up
 from async_backup.remote.store import open_archives
 from async_backup.restoring.model import AllEnded, AllReport, AllStarted, BytesRestored, RestoreEnded
 from async_backup.restoring.restore import Restore
-from async_backup.restoring.target import is_empty
+from async_backup.restoring.target import is_empty, prepare
 from async_backup.stopping import unless_stopped
 from async_backup.tasks import task_group
 from async_backup.unpackers import open_unpackers
@@ -28,7 +30,6 @@ from async_backup.unpackers import open_unpackers
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
@@ -47,12 +48,27 @@ async def restore_all(
     """
     keep_freed_memory()
     stop = stop or Event()
-    running = RestoreAll(settings, as_of, listener, open_unpackers, stop, at_once=settings.limits.restores)
+    running = RestoreAll(settings, as_of, listener, open_unpackers, stop, at_once=_at_once(settings.limits.restores))
     began = time.monotonic()
     await unless_stopped(stop, running.connect_and_run)
     report = running.report(time.monotonic() - began)
     listener(AllEnded(report))
     return report
+
+
+_DESCRIPTORS = HELD_OPEN + 4
+"""Open files that the restore of one small archive may need at a time."""
+
+_OTHER_DESCRIPTORS = 128
+"""Open files that the program has beside them, with many connections."""
+
+
+def _at_once(wanted: int) -> int:
+    """As many as wanted, or as the limit of open files allows."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, (allowed - _OTHER_DESCRIPTORS) // _DESCRIPTORS))
 
 
 _EVENTS_KEPT = 1000
@@ -82,6 +98,8 @@ class RestoreAll:
         self._unpackers = unpackers
         self._stop = stop
         self._is_empty = False
+        self._wrong: dict[bytes, RestoreError] = {}
+        """Directories of sources that nothing is restored to, and why."""
         self._archives: list[StoredArchive] = []
         self._reports: dict[bytes, RestoreReport] = {}
 
@@ -104,6 +122,7 @@ class RestoreAll:
         self._listener(AllStarted(len(self._archives), sum(archive.size for archive in self._archives)))
         with suppress(OSError):  # what is wrong with it is said of each archive
             self._is_empty = await to_thread.run_sync(is_empty, self._settings.target)
+        await self._make_directories()
         waiting = iter(self._archives)
         async with task_group() as tasks:
             for _ in range(min(self._at_once, len(self._archives))):
@@ -118,17 +137,18 @@ class RestoreAll:
         target = self._settings.target / os.fsdecode(directory)
         settings = replace(self._settings, archive=archive.path, paths=(), target=target)
         told = _Together(self._listener)
-        running = Restore(settings, told, self._unpackers, may_share=self._is_empty, turn=self._turn)
-        error, is_cut_off, began = None, True, time.monotonic()
+        turn = _Turn(self._turn, told)
+        running = Restore(settings, told, self._unpackers, may_share=self._is_empty, turn=turn)
+        error, is_cut_off = None, True
         try:
-            if directory:
-                self._check(directory, target)
+            if directory in self._wrong:
+                raise self._wrong[directory]
             await running.run(store, archive)
             is_cut_off = False
         except BackupError as found:
             error, is_cut_off = found, False  # nothing was written
         finally:
-            report = running.report(time.monotonic() - began, interrupted=is_cut_off)
+            report = running.report(told.seconds, interrupted=is_cut_off)
             self._take(archive, replace(report, error=report.error or error), told)
 
     def _take(self, archive: StoredArchive, report: RestoreReport, told: _Together) -> None:
@@ -140,12 +160,37 @@ class RestoreAll:
         self._reports[archive.path] = report
         told.end(archive.size, report)
 
-    def _check(self, directory: bytes, target: Path) -> None:
-        """The directory of a source is one of its own, and not what another archive or a link has put there."""
-        if any(archive.entry == directory for archive in self._archives):
+    async def _make_directories(self) -> None:
+        """Those of sources, before any archive could put a link in their places; what is wrong with one is kept."""
+        entries = {archive.entry for archive in self._archives}
+        for directory in sorted({archive.path.rpartition(b"/")[0] for archive in self._archives} - {b""}):
+            try:
+                await to_thread.run_sync(self._make_directory, directory, entries)
+            except RestoreError as error:
+                self._wrong[directory] = error
+
+    def _make_directory(self, directory: bytes, entries: set[bytes]) -> None:
+        target = self._settings.target / os.fsdecode(directory)
+        if directory in entries:
             raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
         if target.is_symlink():
             raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
+        prepare(target)
+
+
+class _Turn:
+    """The turn of a large archive: what is said of it is told at once from then on, and its time begins."""
+
+    def __init__(self, lock: Lock, told: _Together) -> None:
+        self._lock = lock
+        self._told = told
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        self._told.go_live()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class _Together:
@@ -153,6 +198,8 @@ class _Together:
 
     def __init__(self, listener: RestoreListener) -> None:
         self._listener = listener
+        self._is_live = False
+        self._began = time.monotonic()
         self._events: list[RestoreEvent] = []
         self._stored = 0
 
@@ -162,8 +209,18 @@ class _Together:
             self._listener(event)
             return
         self._events.append(event)
-        if len(self._events) > _EVENTS_KEPT:
+        if self._is_live or len(self._events) > _EVENTS_KEPT:
             self._tell()
+
+    def go_live(self) -> None:
+        """Tell everything at once from now on, which is when it began."""
+        self._is_live = True
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
 
     def _tell(self) -> None:
         events, self._events = self._events, []

@@ -264,7 +264,7 @@ def _lost(job: Job, outcome: _Outcome) -> list[Issue]:
     suspect = IssueKind.SUSPECT, f"restored, but nothing vouches for it: {where}"
     return [
         Issue(member.path, *(suspect if member.offset in outcome.kept else lost))
-        for member in job.segment.listing()
+        for member in job.segment.known()
         if member.path not in told and (wanted is None or member.offset in wanted)
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +19,7 @@ from async_backup.errors import BackupError, DamagedArchive, RestoreError
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
-from async_backup.remote.places import open_listed
+from async_backup.remote.places import SMALL, open_listed
 from async_backup.remote.store import open_archives
 from async_backup.restoring.choice import choose, wanted_members
 from async_backup.restoring.indexed import IndexedRestore
@@ -34,12 +34,14 @@ from async_backup.unpack.segment import unpacked_by
 from async_backup.unpackers import open_unpackers, open_unpackers_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from async_backup.archived import IndexedArchive
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteReader, RemoteStore
+    from async_backup.restoring.choice import Job
     from async_backup.restoring.model import RestoreListener, RestoreReport, RestoreSettings
     from async_backup.unpack.segment import Unpacked
     from async_backup.unpackers import Unpackers
@@ -90,11 +92,12 @@ class Restore:
     ) -> None:
         """`here` are unpackers for little. `may_share` says that the target was empty before other restores to it.
 
-        `turn` is what has to be entered for all that needs much memory or processes.
+        `turn` is what has to be entered, once, for all that needs much memory or processes.
         """
         self._settings = settings
         self._here = here
         self._turn = turn or nullcontext()
+        self._has_turn = False
         self._may_share = may_share
         self._listener = listener
         self._open_unpackers = unpackers
@@ -127,6 +130,10 @@ class Restore:
             if self._begun is None:
                 raise
             self._error = error
+        except OSError as error:
+            self._error = RestoreError(f"it cannot be restored here: {error.strerror or error}")
+            if self._begun is None:
+                raise self._error from error
 
     async def _find(self, store: RemoteStore) -> StoredArchive:
         catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
@@ -138,11 +145,22 @@ class Restore:
             rules = _rules(self._settings)
             with LateSpool() as late:
                 try:
-                    await self._unpack(reader, rules, late)
+                    async with self._in_turn() if reader.size > SMALL else nullcontext():
+                        await self._unpack(reader, rules, late)
                 finally:
                     if self._begun is not None:
                         with CancelScope(shield=True):
                             await self._finish(rules, late)
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """The turn of this archive among others, which it keeps until it has been unpacked."""
+        if self._has_turn:
+            yield
+            return
+        async with self._turn:
+            self._has_turn = True
+            yield
 
     async def _unpack(self, reader: RemoteReader, rules: UnpackRules, late: LateSpool) -> None:
         try:
@@ -154,21 +172,22 @@ class Restore:
                 raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error
             await self._unpack_stream(reader, rules, late, str(error))
         else:
-            await self._unpack_indexed(archive, rules, late)
+            async with nullcontext() if archive.footer.raw_length <= _LITTLE else self._in_turn():
+                await self._unpack_indexed(archive, rules, late)
 
     async def _unpack_indexed(self, archive: IndexedArchive, rules: UnpackRules, late: LateSpool) -> None:
         settings, limits = self._settings, self._settings.limits
         jobs = await to_thread.run_sync(choose, archive.name, archive.segments, settings.paths)
         await to_thread.run_sync(prepare, settings.target)
         if rules.overwrite is Overwrite.NEVER:
-            await to_thread.run_sync(lambda: check_free(settings.target, wanted_members(jobs)))
+            await to_thread.run_sync(_check_free, archive.name, settings.target, jobs)
         size = sum(job.segment.length for job in jobs)
         longest = max((job.segment.length for job in jobs), default=1)
         number = max(len(jobs), 1)
         processes, channels = min(limits.processes, number), min(limits.connections * limits.channels, number)
         is_little = sum(job.segment.raw_length for job in jobs) <= _LITTLE
-        turn, opener = (nullcontext(), self._here) if is_little else (self._turn, self._open_unpackers)
-        async with turn, opener(processes, channels, longest, rules) as unpackers:
+        opener = self._here if is_little else self._open_unpackers
+        async with opener(processes, channels, longest, rules) as unpackers:
             footer = archive.footer
             self._begin(
                 RestoreStarted(
@@ -191,7 +210,7 @@ class Restore:
         if rules.overwrite is Overwrite.NEVER and not self._may_share:
             await to_thread.run_sync(check_empty, self._settings.target)
         restoring = StreamedRestore(reader, rules, self._progress, late, salvage=self._settings.salvage)
-        async with self._turn:
+        async with self._in_turn():
             self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
             self._is_lost = restoring.is_lost
             await restoring.run(self._settings.paths)
@@ -218,6 +237,13 @@ class Restore:
         finally:
             for unpacked in done:
                 self._progress.add(unpacked)
+
+
+def _check_free(name: str, target: Path, jobs: Sequence[Job]) -> None:
+    try:
+        check_free(target, wanted_members(jobs))
+    except ValueError as error:
+        raise DamagedArchive(f"{name}: its index cannot be read: {error}") from error
 
 
 def _is_there(path: bytes) -> bool:

@@ -80,7 +80,7 @@ def salvage_members(
     Nothing vouches for what they hold; their names and metadata have to be those of the index. A member whose payload
     is not all there is lost.
     """
-    told = {record.offset: record for record in segment.listing()}
+    told = {record.offset: record for record in segment.known()}
     reader = TarReader(Buffer(raw))
     opened, no_room, kept = None, "", set()
     try:

@@ -17,7 +17,7 @@ Target = Annotated[
 ]
 Everything = Annotated[
     bool,
-    typer.Option("--all", help="Every entry: the newest archive of each, one after another. Name no ARCHIVE then."),
+    typer.Option("--all", help="Every entry: the newest archive of each. Name no ARCHIVE then."),
 ]
 AsOf = Annotated[
     str | None,
