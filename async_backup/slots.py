@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from mmap import PROT_READ, PROT_WRITE, mmap
 
 from anyio import Semaphore
@@ -28,6 +29,11 @@ class Slot:
 
     def release(self) -> None:
         self._slots.give_back(self)
+
+    def let_go(self) -> None:
+        """Hold the memory no longer, unless somebody still looks at it."""
+        with suppress(BufferError):
+            self._view.release()
 
 
 class Slots:
@@ -54,8 +60,13 @@ class Slots:
         self._available.release()
 
     def close(self) -> None:
-        self._free.clear()  # a slot and its slots hold each other, and with them the memory
+        self._let_go()
         os.close(self.descriptor)
+
+    def _let_go(self) -> None:
+        """A slot and its slots hold each other, but not the memory for longer than it is used."""
+        for slot in self._free:
+            slot.let_go()
 
 
 class OwnSlots(Slots):
@@ -66,7 +77,7 @@ class OwnSlots(Slots):
         self._share_out(count, size, memoryview(self.memory))
 
     def close(self) -> None:
-        self._free.clear()
+        self._let_go()
 
 
 def slot_size(segment_size: int) -> int:

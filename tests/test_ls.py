@@ -57,7 +57,7 @@ def indexed(*segments: Sequence[Record]) -> bytes:
     index, pieces = IndexWriter(), []
     for number, records in enumerate(segments):
         packed = pack_records([_packed(record) for record in records])
-        pieces.append(index.add(Segment(number, 1, 512, bytes(32), len(records), packed)))
+        pieces.append(index.add(Segment(number, 1, 512 * max(1, len(records)), bytes(32), len(records), packed)))
     return b"".join([bytes(len(segments)), *pieces, index.finish(len(segments))])
 
 
