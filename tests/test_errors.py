@@ -42,7 +42,8 @@ def new_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
 
 def run_with(server: Sshd, source: Path, *, key: Path | None = None, known_hosts: Path | None = None) -> list[str]:
     ssh = ["--key", str(key or server.key), "--known-hosts", str(known_hosts or server.known_hosts)]
-    return [*PROGRAM, "run", str(source), "--to", server.destination(), *ssh, "--ssh-config", os.devnull]
+    target = server.destination(server.directory / source.parent.name)  # two runs may begin in the same second
+    return [*PROGRAM, "run", str(source), "--to", target, *ssh, "--ssh-config", os.devnull]
 
 
 def test_an_unknown_host_key_shows_its_fingerprint_and_how_to_add_it(sshd: Sshd, source: Path, tmp_path: Path) -> None:
