@@ -71,6 +71,7 @@ class Catalog:
     def of_entries(self, names: Sequence[bytes]) -> Catalog:
         """What there is of some entries, or of all where none is named; raises RemoteNotFound for one without any."""
         known = {archive.entry for archive in self.archives}
+        names = [self.meant(name) for name in names]
         for name in names:
             if name not in known:
                 raise self._no_entry(name, known)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from async_backup.config import NAME_LIMIT
+from async_backup.config import DIGITS, NAME_LIMIT
 
 if TYPE_CHECKING:
     from async_backup.remote.base import RemoteFile, RemoteStore
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 Discarding = Callable[["bytes", "RemoteFile"], AbstractAsyncContextManager[None]]
 """What surrounds the work on a temporary file and removes it on error: path and file."""
-
-DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
-"""Hexadecimal digits of each hash."""
 
 SIZE_LIMIT = 1 + max(DIGITS.values()) + 2 + 2 * NAME_LIMIT + 2
 """Bytes of the longest file that records one digest of one file."""

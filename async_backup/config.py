@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_TIMESTAMP: Final = "%Y-%m-%dT%H%M%S"
-HASHES: Final = ("md5", "sha1", "sha256", "sha512")
+DIGITS: Final = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+"""Hexadecimal digits of each hash."""
+
+HASHES: Final = tuple(DIGITS)
 NAME_LIMIT: Final = 255
 """Bytes of a file name on nearly every file system."""
 

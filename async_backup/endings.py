@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.index import FOOTER_SIZE, FOOTER_TAG, read_footer
 from async_backup.checksum_files import SIZE_LIMIT, checksum_name, recorded_digest
 from async_backup.errors import SERVER_GONE, RemoteDenied, RemoteError
 from async_backup.remote.places import open_reader, path_in
-from async_backup.tasks import task_group
+from async_backup.tasks import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from async_backup.archive.index import Footer
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
 
 _AT_ONCE = 64
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class Ending(NamedTuple):
@@ -106,18 +103,3 @@ async def read_checksum_file(store: RemoteStore, archive: bytes, algorithm: str)
     with suppress(ValueError):
         return Recorded(content, recorded_digest(content, algorithm, archive.rpartition(b"/")[2]))
     return Recorded(content, None)
-
-
-async def side_by_side(call: Callable[[_T], Awaitable[_R]], items: Sequence[_T], *, at_once: int) -> list[_R]:
-    """What `call` returns for each item, in their order; raises what it raises."""
-    results: dict[int, _R] = {}
-    places = iter(enumerate(items))
-
-    async def work(places: Iterator[tuple[int, _T]]) -> None:
-        for place, item in places:
-            results[place] = await call(item)
-
-    async with task_group() as tasks:
-        for _ in range(min(at_once, len(items))):
-            tasks.start_soon(work, places)
-    return [results[place] for place in range(len(items))]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from anyio import Lock, create_task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from anyio.abc import TaskGroup
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @contextmanager
@@ -32,6 +35,21 @@ async def task_group() -> AsyncIterator[TaskGroup]:
     with single_error():
         async with create_task_group() as tasks:
             yield tasks
+
+
+async def side_by_side(call: Callable[[_T], Awaitable[_R]], items: Sequence[_T], *, at_once: int) -> list[_R]:
+    """What `call` returns for each item, in their order; raises what it raises."""
+    results: dict[int, _R] = {}
+    places = iter(enumerate(items))
+
+    async def work(places: Iterator[tuple[int, _T]]) -> None:
+        for place, item in places:
+            results[place] = await call(item)
+
+    async with task_group() as tasks:
+        for _ in range(min(at_once, len(items))):
+            tasks.start_soon(work, places)
+    return [results[place] for place in range(len(items))]
 
 
 class SharedRun:

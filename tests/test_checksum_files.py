@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backup.checksum_files import (
-    DIGITS,
     SIZE_LIMIT,
     checksum_line,
     checksum_name,
     recorded_digest,
     write_checksum_file,
 )
+from async_backup.config import DIGITS
 from async_backup.errors import RemoteExists, RemoteFull
 from async_backup.remote.memory import MemoryStore
 from tests.runs import RUN
@@ -67,13 +67,16 @@ def test_the_line_of_another_file_is_never_taken_for_that_of_this_one(name: byte
 @given(NAMES.filter(lambda name: name not in {b".", b".."}))
 def test_what_md5sum_writes_is_read_and_what_we_write_md5sum_checks(name: bytes) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        base = Path(scratch)
+        base, sums = Path(scratch) / "files", Path(scratch) / "sums"
+        base.mkdir()
         path = os.path.join(os.fsencode(base), name)
         Path(os.fsdecode(path)).write_bytes(name)
         digest = hashlib.md5(name, usedforsecurity=False).hexdigest()
-        there = subprocess.run(["md5sum", "--", name], cwd=base, capture_output=True, check=True).stdout
+        # A file called - is standard input to md5sum, so that holds the same.
+        there = subprocess.run(["md5sum", "--", name], cwd=base, input=name, capture_output=True, check=True).stdout
         assert recorded_digest(there, "md5", name) == digest
-        checked = subprocess.run(["md5sum", "-c"], cwd=base, input=checksum_line(digest, name), check=False)
+        sums.write_bytes(checksum_line(digest, name))
+        checked = subprocess.run(["md5sum", "-c", sums], cwd=base, input=name, check=False)
         assert checked.returncode == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import move_on_after
 
@@ -14,7 +14,7 @@ from async_backup.errors import RemoteError
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from async_backup.benching.site import Site
     from async_backup.remote.store import SftpStore
@@ -34,7 +34,7 @@ async def digestible(
     So many shells are started on the way: that is not what a digest takes. Raises RemoteError.
     """
     if size <= _SURELY_DIGESTED:
-        await _at_once(store, path, size, shells)
+        await _at_once(shells, lambda: store.digest(path, size))
         return path, size
     smaller = site.place(b"digest")
     file = await store.create(smaller)
@@ -42,17 +42,17 @@ async def digestible(
         await file.write_whole(os.urandom(_SURELY_DIGESTED))
     finally:
         await file.abandon()
-    await _at_once(store, smaller, _SURELY_DIGESTED, shells)
+    await _at_once(shells, lambda: store.digest(smaller, _SURELY_DIGESTED))
     began = time.monotonic()
     await store.digest(smaller, _SURELY_DIGESTED)
     expected = (time.monotonic() - began) * size / _SURELY_DIGESTED
     return (path, size) if expected < seconds else (smaller, _SURELY_DIGESTED)
 
 
-async def _at_once(store: SftpStore, path: bytes, size: int, digests: int) -> None:
+async def _at_once(times: int, call: Callable[[], Coroutine[Any, Any, object]]) -> None:
     async with task_group() as tasks:
-        for _ in range(digests):
-            tasks.start_soon(store.digest, path, size)
+        for _ in range(times):
+            tasks.start_soon(call)
 
 
 async def measure_digest(
@@ -71,9 +71,7 @@ async def measure_digest(
         with move_on_after(seconds):
             while len(times) < _MOST_TRIES and (not times or time.monotonic() + times[-1] < end):
                 began = time.monotonic()
-                async with task_group() as tasks:
-                    for _ in range(at_once):
-                        tasks.start_soon(digest)
+                await _at_once(at_once, digest)
                 times.append(time.monotonic() - began)
     except RemoteError as error:
         return NotMeasured(what, str(error))

@@ -45,8 +45,7 @@ async def list_archives(
     Raises RemoteNotFound for an entry without any archive, RemoteError.
     """
     directories = await read_directories(store)
-    catalog = catalog_of(directories, names)
-    archives = catalog.of_entries([catalog.meant(name) for name in entries]).archives
+    archives = catalog_of(directories, names).of_entries(entries).archives
     endings = await read_endings(store, archives)
     values = await read_checksums(store, archives) if checksums else [{} for _ in archives]
     listed = (

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.checksum_files import checksum_line, checksum_name
 from async_backup.config import HASHES
-from async_backup.endings import read_checksum_file, side_by_side
+from async_backup.endings import read_checksum_file
 from async_backup.errors import SERVER_GONE, RemoteError, RemoteNotFound
 from async_backup.remote.places import path_in
+from async_backup.tasks import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence, Set

@@ -29,13 +29,12 @@ def chosen(catalog: Catalog, entries: Sequence[bytes]) -> Catalog:
 
     Raises RemoteNotFound for an entry without any, and for what is an archive that belongs to no entry.
     """
-    entries = [catalog.meant(name) for name in entries]
     found = catalog.of_entries(entries)
     judged = found.entries()
-    for name in entries:
-        if name not in judged:
+    for archive in found.archives if entries else ():
+        if archive.entry not in judged:
             raise RemoteNotFound(
-                f"{os.fsdecode(name)} is an archive whose name tells no time, so that no rule applies to it; "
+                f"{os.fsdecode(archive.entry)} is an archive whose name tells no time, so that no rule applies to it; "
                 "was it made with another --timestamp-format?"
             )
     return found

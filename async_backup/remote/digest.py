@@ -52,9 +52,8 @@ class DigestCommand:
         self._timeout = timeout
         self._command: str | None = None
         self._together = Together(self._of_several, pause=_PAUSE, most=_MOST)
-        self._takes_several = True
-        self._misunderstood = 0
-        """How often the digests of several files were not told so that we understood it: one may be missing."""
+        self._patience = _PATIENCE
+        """How often an answer about several files may yet not be understood, as where one of them is missing."""
 
     async def find(self, path: bytes, expected: str) -> str:
         """The command that gives the digest `expected` for the file at `path`; `digest` uses it from now on.
@@ -87,7 +86,7 @@ class DigestCommand:
         return StoredDigest(value or await self._alone(self._command, path, size), self._command)
 
     def _may_be_one_of_several(self, path: bytes, size: int) -> bool:
-        return self._takes_several and size <= _SMALL and len(path) <= _LONGEST and is_plain(path)
+        return self._patience > 0 and size <= _SMALL and len(path) <= _LONGEST and is_plain(path)
 
     async def _alone(self, command: str, path: bytes, size: int) -> str:
         shell = await self._pool.shell()
@@ -101,16 +100,15 @@ class DigestCommand:
     async def _of_several(self, paths: Sequence[bytes]) -> Sequence[str | None]:
         """The digests of small files; none of them where one has none, or where the answer cannot be understood."""
         nothing = [None] * len(paths)
-        if self._command is None or not self._takes_several or len(paths) == 1:
+        if self._command is None or self._patience == 0 or len(paths) == 1:
             return nothing
         shell = await self._pool.shell()
         line, size = command_line_of_several(self._command, paths), len(paths) * _SMALL
         try:
             answer = await shell.run(line, self._timeout + size / _SLOWEST, size)
         except RemoteError:  # a lost connection too: each finds out for itself, and tries again for itself
-            self._takes_several = False
+            self._patience = 0
             return nothing
         values = parse_digests(answer, self._algorithm, paths)
-        self._misunderstood += values is None
-        self._takes_several = self._misunderstood < _PATIENCE
+        self._patience -= values is None
         return values or nothing

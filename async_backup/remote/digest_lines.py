@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from async_backup.config import DIGITS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_backup.remote.ssh.shell import Answer
-
-_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 
@@ -41,7 +41,7 @@ def parse_digests(answer: Answer, algorithm: str, paths: Sequence[bytes]) -> lis
     lines = answer.output.strip().splitlines()
     if answer.status != 0 or len(lines) != len(paths):
         return None
-    pattern = re.compile(rb"([0-9a-f]{%d})(?: [ *](.*))?" % _DIGITS[algorithm])
+    pattern = re.compile(rb"([0-9a-f]{%d})(?: [ *](.*))?" % DIGITS[algorithm])
     found = [pattern.fullmatch(line) for line in lines]
     are_theirs = all(one and one[2] in {None, path} for one, path in zip(found, paths, strict=True))
     return [one[1].decode() for one in found if one] if are_theirs else None
@@ -51,6 +51,6 @@ def parse_digest(answer: Answer, algorithm: str) -> str | None:
     """The digest, if the answer is exactly one: `HEX`, `HEX  -` or `HEX *stdin`; None for anything else."""
     if answer.status != 0:
         return None
-    pattern = rb"\s*([0-9a-f]{%d})(?: [ *]?(?:-|stdin))?\s*" % _DIGITS[algorithm]
+    pattern = rb"\s*([0-9a-f]{%d})(?: [ *]?(?:-|stdin))?\s*" % DIGITS[algorithm]
     match = re.fullmatch(pattern, answer.output)
     return match[1].decode() if match else None

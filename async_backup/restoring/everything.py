@@ -24,11 +24,10 @@ from async_backup.restoring.model import AllEnded, AllReport, AllStarted, BytesR
 from async_backup.restoring.restore import Restore
 from async_backup.restoring.target import is_empty, prepare
 from async_backup.stopping import unless_stopped
-from async_backup.tasks import task_group
+from async_backup.tasks import side_by_side
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from async_backup.catalog import StoredArchive
@@ -123,14 +122,12 @@ class RestoreAll:
         with suppress(OSError):  # what is wrong with it is said of each archive
             self._is_empty = await to_thread.run_sync(is_empty, self._settings.target)
         await self._make_directories()
-        waiting = iter(self._archives)
-        async with task_group() as tasks:
-            for _ in range(min(self._at_once, len(self._archives))):
-                tasks.start_soon(self._restore_each, store, waiting)
 
-    async def _restore_each(self, store: RemoteStore, waiting: Iterator[StoredArchive]) -> None:
-        while not self._is_over and (archive := next(waiting, None)):
-            await self._restore(store, archive)
+        async def restore(archive: StoredArchive) -> None:
+            if not self._is_over:
+                await self._restore(store, archive)
+
+        await side_by_side(restore, self._archives, at_once=self._at_once)
 
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
         directory = archive.path.rpartition(b"/")[0]

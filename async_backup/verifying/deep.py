@@ -15,7 +15,7 @@ from async_backup.errors import NO_SERVER, BackupError, DamagedArchive, RemoteEr
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
 from async_backup.remote.places import SMALL, open_listed, path_in
 from async_backup.slots import slot_size
-from async_backup.tasks import task_group
+from async_backup.tasks import side_by_side, task_group
 from async_backup.unpackers import open_unpackers
 from async_backup.verifying.choice import BadChecksumFile, read_record
 from async_backup.verifying.hashing import Hasher
@@ -24,7 +24,7 @@ from async_backup.verifying.segments import SegmentCheck
 from async_backup.verifying.streams import check_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from async_backup.config import Limits
     from async_backup.remote.base import RemoteReader, RemoteStore
@@ -85,20 +85,18 @@ class DeepCheck:
     async def _check_all(self, items: Sequence[Item], longest: int, at_once: int) -> None:
         channels = self._limits.connections * self._limits.channels
         opened = self._open_unpackers(self._limits.processes, channels, longest, None)
-        small = iter([item for item in items if item.archive.size <= SMALL])
-        others = iter([item for item in items if item.archive.size > SMALL])
+        small = [item for item in items if item.archive.size <= SMALL]
+        others = [item for item in items if item.archive.size > SMALL]
         async with opened as unpackers, task_group() as tasks:
-            for _ in range(at_once):
-                tasks.start_soon(self._work, others, unpackers)
-            for _ in range(self._limits.restores):
-                tasks.start_soon(self._work, small, unpackers)
 
-    async def _work(self, items: Iterator[Item], unpackers: Unpackers) -> None:
-        for item in items:
-            try:
-                await self._check(item, unpackers)
-            except _LongSegments as error:
-                self._later.append((item, error.longest))
+            async def check(item: Item) -> None:
+                try:
+                    await self._check(item, unpackers)
+                except _LongSegments as error:
+                    self._later.append((item, error.longest))
+
+            tasks.start_soon(partial(side_by_side, check, others, at_once=at_once))
+            tasks.start_soon(partial(side_by_side, check, small, at_once=self._limits.restores))
 
     async def _check_alone(self, item: Item, longest: int) -> None:
         try:

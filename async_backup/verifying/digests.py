@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from async_backup.errors import NO_SERVER, BackupError
 from async_backup.remote.places import path_in
-from async_backup.tasks import task_group
+from async_backup.tasks import side_by_side
 from async_backup.verifying.choice import BadChecksumFile, read_record
 from async_backup.verifying.model import ArchiveChecked, Findings, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
 
     from async_backup.remote.base import RemoteStore
     from async_backup.verifying.choice import Item
@@ -20,17 +20,13 @@ if TYPE_CHECKING:
 _WITHOUT_RECORD = "no recorded checksum; --deep checks it without, and with --repair-checksums writes one"
 
 
-async def check_digests(store: RemoteStore, items: Iterable[Item], progress: Progress, *, at_once: int) -> None:
+async def check_digests(store: RemoteStore, items: Sequence[Item], progress: Progress, *, at_once: int) -> None:
     """Verify archives whose checksum files are of the store's hash; raises Unreachable."""
-    todo = iter(items)
 
-    async def work(todo: Iterator[Item]) -> None:
-        for item in todo:
-            progress.end(await _checked(store, item))
+    async def check(item: Item) -> None:
+        progress.end(await _checked(store, item))
 
-    async with task_group() as tasks:
-        for _ in range(at_once):
-            tasks.start_soon(work, todo)
+    await side_by_side(check, items, at_once=at_once)
 
 
 async def _checked(store: RemoteStore, item: Item) -> ArchiveChecked:
