@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backup.remote.digest_lines import (
+    ShellLines,
     command_line,
-    command_line_of_several,
     is_plain,
     parse_digest,
     parse_digests,
@@ -69,7 +69,7 @@ def test_several_plain_files_are_asked_for_in_one_line(tmp_path: Path, shell: li
     for path in paths:
         with open(path, "xb") as file:
             file.write(path)
-    line = command_line_of_several("md5sum", paths)
+    line = ShellLines().several("md5sum", paths)
     result = subprocess.run(shell, executable=program, input=line + b"\n", capture_output=True, check=True)
     expected = [hashlib.md5(path, usedforsecurity=False).hexdigest() for path in paths]
     assert parse_digests(Answer(0, result.stdout), "md5", paths) == expected

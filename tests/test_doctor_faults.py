@@ -12,6 +12,7 @@ from async_backup.doctor import asking, speed
 from async_backup.doctor.model import State, Step
 from async_backup.errors import ExitCode
 from tests import embedded
+from tests.digest_servers import ChecksFiles, LoneCommands
 from tests.embedded import Fault, embedded_server
 from tests.examinations import examined, found, states, tree
 from tests.file_faults import BitFlip, DiskFull, Hang, NoLimits
@@ -62,6 +63,20 @@ async def test_shells_of_no_use_cost_reading_back(tmp_path: Path, fault: Fault) 
     assert states(report)[Step.SHELL] is State.WARNING
     assert report.learnt.verification == "readback"
     assert report.exit_code is ExitCode.COMPLETE
+
+
+async def test_a_server_without_shell_that_computes_digests_is_found_out(tmp_path: Path) -> None:
+    report = await on_server(tmp_path, ChecksFiles(tmp_path / "root"))
+    assert states(report)[Step.SHELL] is State.WARNING
+    assert "check-file" in found(report, Step.DIGEST).found
+    assert states(report)[Step.PATHS] is State.SKIPPED
+    assert (report.learnt.verification, report.learnt.digest_command) == ("check-file", "check-file")
+    assert report.exit_code is ExitCode.COMPLETE
+
+
+async def test_a_command_by_itself_is_found_where_no_shell_stays(tmp_path: Path) -> None:
+    report = await on_server(tmp_path, LoneCommands(tmp_path / "root", "md5sum"))
+    assert (report.learnt.verification, report.learnt.digest_command) == ("md5sum", "md5sum")
 
 
 async def test_missing_extensions_are_named_with_what_they_cost(tmp_path: Path) -> None:

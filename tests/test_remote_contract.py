@@ -1,9 +1,10 @@
-"""One contract, every store: the fake, our own server, an old server, and OpenSSH, each way of verifying."""
+"""One contract, every store: the fake, our own server, an old server, OpenSSH, ProFTPD, each way of verifying."""
 
 from __future__ import annotations
 
 import os
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +13,12 @@ from async_backup.config import Verify
 from async_backup.remote.memory import MemoryStore
 from tests.embedded import embedded_server
 from tests.file_faults import NoLimits
+from tests.other_servers import running_proftpd
 from tests.remote_contract import Place, RemoteContract
 from tests.stores import DiskWorld, login, on_sshd, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from async_backup.remote.store import SftpStore
     from tests.sshd import Sshd
@@ -103,3 +104,23 @@ class TestSftpStoreOnOpenSsh(RemoteContract):
     @pytest.fixture
     async def place(self, stored: tuple[SftpStore, Path]) -> Place:
         return await new_place(*stored)
+
+
+class TestSftpStoreOnProftpd(RemoteContract):
+    @pytest.fixture(scope="class", params=[Verify.AUTO, Verify.READBACK])
+    async def stored(
+        self, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    ) -> AsyncIterator[tuple[SftpStore, Path]]:
+        base = tmp_path_factory.mktemp("proftpd")
+        (base / "stored").mkdir()
+        with running_proftpd(base) as server:
+            async with opened(on_sshd(server, Path("/stored")), login(server), verify=request.param) as store:
+                assert store.verification == ("check-file" if request.param is Verify.AUTO else "readback")
+                yield store, base / "stored"
+
+    @pytest.fixture
+    async def place(self, stored: tuple[SftpStore, Path]) -> Place:
+        return await new_place(*stored)
+
+    async def test_open_never_follows_a_link(self, place: Place) -> None:
+        pytest.skip("mod_sftp answers the question for a link with what the link points to; its listings tell")

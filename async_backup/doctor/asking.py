@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from anyio import fail_after
@@ -11,9 +12,12 @@ from anyio import fail_after
 from async_backup.doctor.findings import failed, joined, ok, skipped, warning
 from async_backup.doctor.model import Step
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
-from async_backup.remote.digest import COMMANDS
+from async_backup.remote.digest import ways_without_shell
+from async_backup.remote.digest_command import COMMANDS
 from async_backup.remote.digest_lines import command_line, parse_digest
 from async_backup.remote.ssh import examine
+from async_backup.remote.ssh.commands import Commands
+from async_backup.remote.ssh.translate import is_request_refused
 from async_backup.remote.store import READBACK
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ _COMMAND_PATIENCE = 15.0
 """Seconds for a command that does next to nothing: some accounts run SFTP in place of every command, for ever."""
 
 _SHOWN = 120
+_ANOTHER_WAY = "Digests have to come another way, which the next step looks for."
+_BY_SERVER = "The server verifies archives itself."
 _READ_BACK = "Archives are read back to verify them, which is as safe, but every byte travels twice."
 
 
@@ -51,9 +57,11 @@ async def try_shell(patient: Patient) -> Finding:
     try:
         with fail_after(_COMMAND_PATIENCE):
             output = await examine.run_command(connection, b"echo %b" % marker)
-    except NoSession:
+    except NoSession as error:
+        if is_request_refused(error):
+            return _no_shell("the server refuses them")
         advice = "Raise MaxSessions (usually 10) in its sshd_config to at least 2."
-        return warning(Step.SHELL, "the server takes no second session on a connection", _READ_BACK, advice)
+        return warning(Step.SHELL, "the server takes no second session on a connection", _ANOTHER_WAY, advice)
     except (TimeoutError, ConnectionDropped):
         return _no_shell(f"a command gives no answer in {_COMMAND_PATIENCE:g} seconds")
     said, found, _ = output.text.partition(marker)
@@ -64,7 +72,7 @@ async def try_shell(patient: Patient) -> Finding:
 
 def _no_shell(how: str) -> Finding:
     advice = "Nothing, if the account is for SFTP only. A login shell would let the server compute the digests."
-    return warning(Step.SHELL, f"the account runs no commands ({how})", _READ_BACK, advice)
+    return warning(Step.SHELL, f"the account runs no commands ({how})", _ANOTHER_WAY, advice)
 
 
 async def _try_sh(patient: Patient, banner: bytes) -> Finding:
@@ -72,7 +80,8 @@ async def _try_sh(patient: Patient, banner: bytes) -> Finding:
         shell = await (await patient.connection()).open_shell()
         answer = await shell.run(b"echo; uname -s 2>/dev/null", _COMMAND_PATIENCE)
     except (RemoteError, ConnectionDropped) as error:
-        return warning(Step.SHELL, f"commands run, but no `sh` stays ({error})", _READ_BACK, "Give the account a sh.")
+        advice = "Nothing where the next step succeeds; otherwise give the account a sh."
+        return warning(Step.SHELL, f"commands run, but no `sh` stays ({error})", _ANOTHER_WAY, advice)
     patient.shell = shell
     system = f" on {_clean(answer.output)}" if answer.output.strip() else ""
     if banner.strip():
@@ -86,7 +95,7 @@ async def find_digest_command(patient: Patient) -> Finding:
     """Which command of the server gives the right digest of known bytes."""
     algorithm, found = patient.settings.hash, []
     if patient.shell is None:
-        return skipped(Step.DIGEST, "commands do not run", _READ_BACK)
+        return await _find_way_without_shell(patient)
     content = secrets.token_hex(16).encode()
     expected = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
     for command in COMMANDS[algorithm]:
@@ -99,14 +108,41 @@ async def find_digest_command(patient: Patient) -> Finding:
         return warning(Step.DIGEST, f"no command computes {algorithm}", _READ_BACK, advice)
     patient.learn(digest_command=found[0])
     also = f" (also: {', '.join(found[1:])})" if found[1:] else ""
-    return ok(Step.DIGEST, f"{found[0]}{also} gives the right {algorithm}", "The server verifies archives itself.")
+    return ok(Step.DIGEST, f"{found[0]}{also} gives the right {algorithm}", _BY_SERVER)
+
+
+async def _find_way_without_shell(patient: Patient) -> Finding:
+    """Whether SFTP, or a command by itself, gives the right digest of a file."""
+    try:
+        way = await _way_without_shell(patient)
+    except RemoteError as error:
+        return skipped(Step.DIGEST, f"no file could be written to try it on ({error})", _READ_BACK)
+    if way is None:
+        return skipped(Step.DIGEST, "neither SFTP nor a command by itself computes one", _READ_BACK)
+    return ok(Step.DIGEST, f"{way} gives the right {patient.settings.hash}, without a shell", _BY_SERVER)
+
+
+async def _way_without_shell(patient: Patient) -> str | None:
+    """What computes digests without a shell, which is learnt; raises RemoteError where no file can be written."""
+    probe = await patient.probe()
+
+    async def commands() -> Commands:
+        return Commands(await patient.connection())
+
+    known = {"algorithm": patient.settings.hash, "host": patient.host}
+    for way in ways_without_shell(patient.channel, patient.channel, commands, **known, timeout=_COMMAND_PATIENCE):
+        with suppress(RemoteError):
+            found = await way.find(probe, patient.content_digest)
+            patient.learn(digest_command=found, verification=found)
+            return found
+    return None
 
 
 async def compare_paths(patient: Patient) -> Finding:
     """Whether the shell finds a file under the path that it has over SFTP."""
     command, shell = patient.learnt.digest_command, patient.shell
     if shell is None or not command:
-        return skipped(Step.PATHS, "no command computes a digest")
+        return skipped(Step.PATHS, "no shell computes a digest")
     try:
         probe = await patient.probe()
     except RemoteError:
@@ -115,6 +151,8 @@ async def compare_paths(patient: Patient) -> Finding:
     if parse_digest(answer, patient.settings.hash) == patient.content_digest:
         patient.learn(verification=command)
         return ok(Step.PATHS, "commands see the same files under the same paths as SFTP")
+    if way := await _way_without_shell(patient):
+        return ok(Step.PATHS, f"the shell does not see the files of SFTP, but {way} gives their digests", _BY_SERVER)
     advice = "Nothing, or name DEST by a path that is the same for both (a NAS may show /backup for /volume1/backup)."
     return warning(Step.PATHS, f"commands do not see the files of SFTP ({_clean(answer.output)})", _READ_BACK, advice)
 

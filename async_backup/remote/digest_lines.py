@@ -1,4 +1,4 @@
-"""Lines of shell that ask a server for digests, and what may be taken for an answer.
+"""Command lines that ask a server for digests, and what may be taken for an answer.
 
 A file's name is handed over in octal, or is one in which there is nothing but plain characters: nothing in it can be
 taken for shell. An answer has to be the digests and nothing else: fail closed.
@@ -7,7 +7,7 @@ taken for shell. An answer has to be the digests and nothing else: fail closed.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from async_backup.config import DIGITS
 
@@ -31,9 +31,9 @@ def is_plain(path: bytes) -> bool:
     return path.startswith(b"/") and _PLAIN.issuperset(path)
 
 
-def command_line_of_several(command: str, paths: Sequence[bytes]) -> bytes:
-    """One line of POSIX shell that names plain files to `command`."""
-    return b"LC_ALL=C %b %b" % (command.encode(), b" ".join(paths))
+def bare_line(command: str, paths: Sequence[bytes]) -> bytes:
+    """A line that names plain files to `command`, with nothing in it that only a shell understands."""
+    return b"%b %b" % (command.encode(), b" ".join(paths))
 
 
 def parse_digests(answer: Answer, algorithm: str, paths: Sequence[bytes]) -> list[str] | None:
@@ -54,3 +54,62 @@ def parse_digest(answer: Answer, algorithm: str) -> str | None:
     pattern = rb"\s*([0-9a-f]{%d})(?: [ *]?(?:-|stdin))?\s*" % DIGITS[algorithm]
     match = re.fullmatch(pattern, answer.output)
     return match[1].decode() if match else None
+
+
+class Lines(Protocol):
+    """How a server is asked by command lines, and its answers are read."""
+
+    def takes(self, path: bytes) -> bool:
+        """Whether the file can be asked for."""
+
+    def one(self, command: str, path: bytes) -> bytes:
+        """The line that asks for one file."""
+
+    def digest(self, answer: Answer, algorithm: str, path: bytes) -> str | None:
+        """The digest of one file, if the answer is that."""
+
+    def several(self, command: str, paths: Sequence[bytes]) -> bytes:
+        """The line that asks for several files with plain names."""
+
+
+class ShellLines:
+    """For a POSIX shell: files of any name."""
+
+    def takes(self, path: bytes) -> bool:
+        """See `Lines`."""
+        del path
+        return True
+
+    def one(self, command: str, path: bytes) -> bytes:
+        """See `Lines`."""
+        return command_line(command, path)
+
+    def digest(self, answer: Answer, algorithm: str, path: bytes) -> str | None:
+        """See `Lines`."""
+        del path
+        return parse_digest(answer, algorithm)
+
+    def several(self, command: str, paths: Sequence[bytes]) -> bytes:
+        """See `Lines`."""
+        return b"LC_ALL=C " + bare_line(command, paths)
+
+
+class BareLines:
+    """For whatever else takes a command and names, as the restricted shells of storage boxes do: plain names only."""
+
+    def takes(self, path: bytes) -> bool:
+        """See `Lines`."""
+        return is_plain(path)
+
+    def one(self, command: str, path: bytes) -> bytes:
+        """See `Lines`."""
+        return bare_line(command, [path])
+
+    def digest(self, answer: Answer, algorithm: str, path: bytes) -> str | None:
+        """See `Lines`."""
+        found = parse_digests(answer, algorithm, [path])
+        return found[0] if found else None
+
+    def several(self, command: str, paths: Sequence[bytes]) -> bytes:
+        """See `Lines`."""
+        return bare_line(command, paths)

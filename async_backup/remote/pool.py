@@ -9,6 +9,7 @@ from anyio import CancelScope, CapacityLimiter, Condition, Event, Lock, move_on_
 
 from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, NoSession, RemoteError, Unreachable
 from async_backup.remote.retry import pause_before
+from async_backup.remote.ssh.commands import Commands
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class _Link:
         self.connection = connection
         self.channels: list[Channel] = []
         self.shell: Shell | None = None
+        self.commands = Commands(connection)
         self.most_channels: int | None = None
         """What the server allows, once it has refused one."""
         self._opening_shell = Lock()
@@ -71,6 +73,8 @@ class Pool:
         self._retries = retries
         self._timeout = timeout
         self._links: list[_Link] = []
+        self._aside: _Link | None = None
+        self._turn_aside = Lock()
         self._failure: BackupError | None = None
         self._change = Condition()
         self._loss = Event()
@@ -110,6 +114,23 @@ class Pool:
         if not shells:
             raise NoDigestCommand(f"{self.host}: the server opens no session for a command")
         return min(shells, key=lambda shell: shell.load)
+
+    async def commands(self) -> Commands:
+        """What runs commands without a shell, and has the least to do; raises as `channel`."""
+        await self.channel()
+        return min((link.commands for link in self._links if link.connection.is_usable), key=lambda it: it.load)
+
+    async def aside(self) -> Channel:
+        """A channel of a connection of its own, for requests that keep a server from answering others.
+
+        Nobody watches it. Raises BackupError.
+        """
+        async with self._turn_aside:
+            if not (self._aside and self._aside.usable_channels()):
+                self._aside = _Link(await self._dialer.dial())
+                self._aside.connection.expect_silence()
+                await self._aside.open_channel()
+            return self._aside.usable_channels()[0]
 
     def drop_shells(self) -> None:
         """Leave the sessions of shells to the channels: they are of no use on this server."""
@@ -215,10 +236,11 @@ class Pool:
 
     async def close(self) -> None:
         """End all connections, at once where they do not answer."""
+        links = [*self._links, *([self._aside] if self._aside else [])]
         with move_on_after(_CLOSING_GRACE, shield=True):
-            for link in self._links:
+            for link in links:
                 await link.connection.close()
-        for link in self._links:
+        for link in links:
             link.connection.abort()
 
 

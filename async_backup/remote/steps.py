@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from async_backup.errors import ConnectionDropped, RemoteError, RemoteExists, RemoteNotFound
+from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteExists, RemoteNotFound
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.tasks import task_group
@@ -79,8 +79,8 @@ async def create(channel: Channel, path: bytes, *, was_tried: bool) -> Handle:
 
 
 async def explain_taken(channel: Channel, error: RemoteError, path: bytes) -> RemoteError:
-    """A better error where a new name was refused."""
-    if type(error) is RemoteError and await channel.exists(path):
+    """A better error where a new name was refused: as a plain failure by OpenSSH, as permission denied by ProFTPD."""
+    if type(error) in {RemoteError, RemoteDenied} and await channel.exists(path):
         name = _shown(path.rpartition(b"/")[2])
         return RemoteExists(f"{channel.connection.host}: {name} exists already; nothing is overwritten")
     return await channel.explain(error, path.rpartition(b"/")[0] or b".")

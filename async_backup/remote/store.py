@@ -13,7 +13,7 @@ from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteDenied, RemoteError, RemoteNotFound
 from async_backup.remote import steps
 from async_backup.remote.base import StoredDigest
-from async_backup.remote.digest import DigestCommand
+from async_backup.remote.digest import ServerDigests, ways
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader, digest_of, read_at_once
@@ -46,7 +46,7 @@ class SftpStore:
         self._retries = limits.retries
         self._rate = rate
         self._algorithm = algorithm
-        self._command = DigestCommand(pool, algorithm, timeout)
+        self._digests = ServerDigests(ways(pool, algorithm, timeout))
         self._syncs: dict[bytes, SharedRun] = {}
         self._readings = Semaphore(limits.connections, fast_acquire=True)  # a reader holds some blocks of memory
         self._verify = Verify.AUTO
@@ -86,7 +86,7 @@ class SftpStore:
         self._drop_useless_shells()
 
     def _drop_useless_shells(self) -> None:
-        if self.verification == READBACK:
+        if not self._digests.is_in_shell:
             self._pool.drop_shells()
 
     async def _probe(self, path: bytes) -> None:
@@ -103,7 +103,7 @@ class SftpStore:
 
     async def _find_command(self, path: bytes, expected: str) -> None:
         try:
-            self.verification = await self._command.find(path, expected)
+            self.verification = await self._digests.find(path, expected)
         except RemoteError as error:
             if self._verify is Verify.COMMAND:
                 raise NoDigestCommand(
@@ -163,7 +163,7 @@ class SftpStore:
         """See `RemoteStore`. What the server cannot tell is read back and hashed here."""
         if self.verification != READBACK:
             try:
-                return await retried(lambda: self._command.digest(path, size), self._retries)
+                return await retried(lambda: self._digests.digest(path, size), self._retries)
             except RemoteError:
                 if self._verify is Verify.COMMAND:
                     await self._check_exists(path)

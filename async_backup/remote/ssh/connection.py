@@ -6,6 +6,7 @@ connection: the library would leak the server's side of it otherwise.
 
 from __future__ import annotations
 
+import socket
 from asyncio import Timeout, timeout
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import IntEnum
@@ -21,7 +22,7 @@ from async_backup.remote.ssh.names import entry_of, is_name, name_bytes
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.shortcuts import Shortcuts
-from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, request_error, translated
+from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, is_request_refused, request_error, translated
 from async_backup.remote.ssh.watch import Watch
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _SAFE_CHUNK = 32 << 10
 _UNKNOWN_LIMIT = 16 << 10
 _WINDOW = 2 << 20
 """Bytes that OpenSSH lets a channel have under way; more requests than fill it cost memory and gain nothing."""
+
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 8}
+"""Of TCP, whose questions a host answers by itself: seconds until the first, seconds between them, and their number."""
 
 _READ_ONLY = 1
 
@@ -213,7 +217,7 @@ class Connection:
             try:
                 sftp = await self._connection.start_sftp_client(path_encoding=None)
             except asyncssh.ChannelOpenError as error:
-                if "Session request failed" in error.reason:
+                if is_request_refused(error):
                     raise Unreachable(
                         f"{self.host}: the server does not offer SFTP; enable it there (Subsystem sftp in sshd_config)"
                     ) from error
@@ -231,12 +235,23 @@ class Connection:
 
     async def open_shell(self) -> Shell:
         """Start a shell that stays; raises NoSession where the server takes no further one."""
-        with self._opening("starting a shell"):
+        return Shell(await self.start_command(b"exec sh"), self.host)
+
+    async def start_command(self, command: bytes) -> asyncssh.SSHClientProcess[bytes]:
+        """Start a command, whose errors nobody reads; raises NoSession where the server takes no further session."""
+        with self._opening("starting a command"):
             try:
-                process = await self._connection.create_process(b"exec sh", encoding=None, stderr=asyncssh.DEVNULL)
+                return await self._connection.create_process(command, encoding=None, stderr=asyncssh.DEVNULL)
             except asyncssh.ChannelOpenError as error:
                 raise self._session_error(error) from error
-        return Shell(process, self.host)
+
+    def expect_silence(self) -> None:
+        """Let the server's program be silent for long, as long as its host is there."""
+        self._connection.set_keepalive(0)
+        host_socket = self._connection.get_extra_info("socket")
+        for name, value in _KEEP_ALIVE.items() if host_socket else ():
+            if hasattr(socket, name):
+                host_socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     @contextmanager
     def _opening(self, doing: str) -> Iterator[None]:

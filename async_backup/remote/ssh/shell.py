@@ -17,7 +17,7 @@ from async_backup.remote.ssh.translate import translated
 if TYPE_CHECKING:
     import asyncssh
 
-_OUTPUT_LIMIT = 64 << 10
+OUTPUT_LIMIT = 64 << 10
 
 
 class Answer(NamedTuple):
@@ -79,7 +79,7 @@ class Shell:
     async def _read_until(self, marker: bytes) -> tuple[bytes, bytes]:
         """What stands before the marker, and the rest of its line."""
         lines = bytearray()
-        while len(lines) < _OUTPUT_LIMIT:
+        while len(lines) < OUTPUT_LIMIT:
             line = await self._process.stdout.readline()
             if not line:
                 raise ConnectionDropped(f"{self._host}: the shell ended")

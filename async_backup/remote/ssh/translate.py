@@ -58,6 +58,12 @@ def request_error(error: BaseException, host: str, doing: str) -> RemoteError:
     return RemoteError(f"{subject}: {_text(error)}")
 
 
+def is_request_refused(error: BaseException) -> bool:
+    """Whether a session was opened, and what it was for was refused: by `error`, or what it comes from."""
+    opening = error if isinstance(error, asyncssh.ChannelOpenError) else error.__cause__
+    return isinstance(opening, asyncssh.ChannelOpenError) and "Session request failed" in opening.reason
+
+
 def full(host: str) -> RemoteFull:
     """The error for a disk or quota that is used up."""
     return RemoteFull(f"{host}: the disk (or the quota) is full; make room on the server and run again")

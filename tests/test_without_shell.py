@@ -1,0 +1,199 @@
+"""Servers without a shell compute digests all the same, where they can: by SFTP's check-file, or by lone commands."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from anyio import create_task_group, fail_after
+
+from async_backup.config import Verify
+from async_backup.errors import NoDigestCommand
+from tests.digest_servers import ChecksFiles, LoneCommands, as_proftpd, as_the_draft
+from tests.embedded import embedded_server
+from tests.other_servers import running_proftpd, running_rclone
+from tests.processes import kill_tree
+from tests.remote_contract import md5
+from tests.stores import login, on_sshd, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from async_backup.remote.store import SftpStore
+    from tests.embedded import Fault
+
+pytestmark = pytest.mark.anyio
+
+LARGE = random.Random(1).randbytes(40 << 20)
+"""More than is asked for between other requests."""
+
+
+@asynccontextmanager
+async def served(base: Path, fault: Fault, *, verify: Verify = Verify.AUTO) -> AsyncIterator[SftpStore]:
+    """A store on our server with that fault, whose directory is `base`/server/root."""
+    with fail_after(30):
+        async with (
+            embedded_server(base / "server", fault) as server,
+            opened(server.destination(), server.ssh(2), verify=verify) as store,
+        ):
+            yield store
+
+
+def made(base: Path, name: str, content: bytes) -> bytes:
+    """A file on our server; returns the path by which clients call it."""
+    (base / "server" / "root" / name).write_bytes(content)
+    return b"/" + name.encode()
+
+
+@pytest.mark.parametrize("answer", [as_proftpd, as_the_draft])
+async def test_sftp_is_asked_for_digests(tmp_path: Path, answer: object) -> None:
+    async with served(tmp_path, ChecksFiles(tmp_path / "server/root", answer)) as store:  # type: ignore[arg-type]
+        assert (store.verification, store.verification_reason) == ("check-file", "")
+        path = made(tmp_path, "a; rm -rf", b"content")
+        assert await store.digest(path, 7) == (md5(b"content"), "check-file")
+    assert os.listdir(tmp_path / "server/root") == ["a; rm -rf"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _, digest: as_proftpd("md5", digest[::-1]),
+        lambda _, digest: as_proftpd("sha1", digest),
+        lambda _, digest: as_proftpd("md5", digest * 2),
+        lambda _, digest: as_proftpd("md5", digest[:15]),
+        lambda *_: as_proftpd("md5", b""),
+        lambda *_: b"",
+        lambda *_: b"\xff\xff\xff\xffmd5",
+    ],
+    ids=["wrong", "another hash", "two", "short", "none", "nothing", "no string"],
+)
+async def test_what_gives_no_right_digest_of_known_bytes_is_not_used(tmp_path: Path, answer: object) -> None:
+    async with served(tmp_path, ChecksFiles(tmp_path / "server/root", answer)) as store:  # type: ignore[arg-type]
+        assert store.verification == "readback"
+        assert "SFTP only" in store.verification_reason
+        path = made(tmp_path, "a", b"content")
+        assert await store.digest(path, 7) == (md5(b"content"), "readback")
+
+
+async def test_a_large_file_is_asked_for_on_a_connection_of_its_own(tmp_path: Path) -> None:
+    fault = ChecksFiles(tmp_path / "server/root")
+    async with served(tmp_path, fault) as store:
+        path = made(tmp_path, "large", LARGE)
+        assert await store.digest(path, len(LARGE)) == (md5(LARGE), "check-file")
+        aside = store._pool._aside
+        assert aside
+        assert aside.channels[0] not in store._pool.usable_channels()
+        aside.connection.abort()
+        assert await store.digest(path, len(LARGE)) == (md5(LARGE), "check-file")
+        assert store._pool._aside is not aside
+    assert os.listdir(tmp_path / "server/root") == ["large"]
+
+
+async def test_a_digest_that_never_comes_is_read_back_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("async_backup.remote.check_file.SLOWEST", 1 << 30)
+    monkeypatch.setattr("async_backup.remote.retry._FIRST_PAUSE", 0.01)
+    async with served(tmp_path, ChecksFiles(tmp_path / "server/root", silent_from=2)) as store:
+        store._digests._ways[1]._timeout = 0.2  # type: ignore[attr-defined]
+        path = made(tmp_path, "large", LARGE)
+        assert await store.digest(path, len(LARGE)) == (md5(LARGE), "readback")
+        assert len(store._pool.usable_channels()) > 0
+
+
+async def test_commands_run_by_themselves_where_no_shell_stays(tmp_path: Path) -> None:
+    fault = LoneCommands(tmp_path / "server/root", "md5 -q", "md5sum")
+    async with served(tmp_path, fault) as store:
+        assert (store.verification, store.verification_reason) == ("md5sum", "")
+        path = made(tmp_path, "a.tar.gz", b"content")
+        assert await store.digest(path, 1 << 20) == (md5(b"content"), "md5sum")
+        assert fault.lines[0] == "exec sh"
+        assert fault.lines[-1] == "md5sum /a.tar.gz"
+
+
+async def test_the_command_of_bsd_is_found(tmp_path: Path) -> None:
+    fault = LoneCommands(tmp_path / "server/root", "md5 -q")
+    async with served(tmp_path, fault, verify=Verify.COMMAND) as store:
+        assert store.verification == "md5 -q"
+
+
+@pytest.mark.parametrize("with_several", [True, False])
+async def test_small_files_are_asked_for_together_where_the_server_takes_that(
+    tmp_path: Path, *, with_several: bool
+) -> None:
+    fault = LoneCommands(tmp_path / "server/root", "md5sum", with_several=with_several)
+    async with served(tmp_path, fault) as store:
+        paths = [made(tmp_path, f"{number}.gz", b"%d" % number) for number in range(20)]
+        found = []
+
+        async def ask(path: bytes) -> None:
+            found.append((path, await store.digest(path, 2)))
+
+        async with create_task_group() as tasks:
+            for path in paths:
+                tasks.start_soon(ask, path)
+        assert sorted(found) == sorted((path, (md5(path[1:-3]), "md5sum")) for path in paths)
+    assert any(line.count("/") > 1 for line in fault.lines)
+    assert len(fault.lines) < 10 or not with_several
+
+
+@pytest.mark.parametrize("name", ["a b", "a;id", "$(id)", "-n", "a\nb", "ü", "a'b", "*"])
+async def test_without_a_shell_only_plain_names_are_handed_to_commands(tmp_path: Path, name: str) -> None:
+    fault = LoneCommands(tmp_path / "server/root", "md5sum")
+    async with served(tmp_path, fault) as store:
+        lines = len(fault.lines)
+        path = made(tmp_path, name, b"content")
+        is_plain = name == "-n"
+        assert await store.digest(path, 7) == (md5(b"content"), "md5sum" if is_plain else "readback")
+        assert fault.lines[lines:] == (["md5sum /-n"] if is_plain else [])
+
+
+async def test_where_a_command_is_insisted_on_other_names_fail(tmp_path: Path) -> None:
+    async with served(tmp_path, LoneCommands(tmp_path / "server/root", "md5sum"), verify=Verify.COMMAND) as store:
+        path = made(tmp_path, "a b", b"content")
+        with pytest.raises(NoDigestCommand, match="such a file"):
+            await store.digest(path, 7)
+
+
+async def test_rclone_computes_digests_by_lone_commands(tmp_path: Path) -> None:
+    with running_rclone(tmp_path) as server, fail_after(60):
+        (tmp_path / "root" / "a.gz").write_bytes(LARGE)
+        async with opened(on_sshd(server, Path("/")), login(server)) as store:
+            assert store.verification == "md5sum"
+            assert await store.digest(b"/a.gz", len(LARGE)) == (md5(LARGE), "md5sum")
+    assert os.listdir(tmp_path / "root") == ["a.gz"]
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
+async def test_proftpd_computes_digests_by_sftp(tmp_path: Path, algorithm: str) -> None:
+    with running_proftpd(tmp_path) as server, fail_after(60):
+        (tmp_path / "stored").mkdir()
+        async with opened(on_sshd(server, Path("/stored")), login(server), algorithm=algorithm) as store:
+            assert store.verification == "check-file"
+    assert os.listdir(tmp_path / "stored") == []
+
+
+async def test_a_process_of_proftpd_that_dies_while_it_hashes_costs_nothing(tmp_path: Path) -> None:
+    with running_proftpd(tmp_path) as server, fail_after(60):
+        (tmp_path / "a").write_bytes(LARGE)
+        async with opened(on_sshd(server, Path("/")), login(server)) as store:
+            assert (await store.digest(b"/a", len(LARGE))).computed_by == "check-file"
+            assert store._pool._aside
+            own = store._pool._aside.connection._connection.get_extra_info("sockname")[1]
+            kill_tree(_server_of(own))
+            assert await store.digest(b"/a", len(LARGE)) == (md5(LARGE), "check-file")
+
+
+def _server_of(port: int) -> int:
+    """The process that serves the client with that port."""
+    import psutil
+
+    return next(
+        found.pid
+        for found in psutil.net_connections("tcp")
+        if found.raddr and found.raddr.port == port and found.pid and found.pid != os.getpid()
+    )
