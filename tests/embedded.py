@@ -47,6 +47,9 @@ class Fault:
     async def on_request(self, files: DemoFiles) -> None:
         """Before a file is opened, read, written, flushed or closed."""
 
+    async def before_write(self, file: OpenFile, offset: int) -> None:
+        """Before anything is written at `offset`."""
+
     async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
         """What is written in place of `data`; None for nothing, though it is acknowledged."""
         del files, offset
@@ -116,6 +119,7 @@ class _FaultyFiles(DemoFiles):
         await self._request()
         wanted = len(data)
         for fault in self._faults:
+            await fault.before_write(cast("OpenFile", file_obj), offset)
             changed = await fault.on_write(self, offset, data)
             if changed is None:
                 return wanted

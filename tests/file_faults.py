@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import asyncssh
-from anyio import Event
+from anyio import Event, to_thread
 from asyncssh.sftp import SFTPServerHandler
 
 from tests.embedded import Fault
@@ -233,6 +233,29 @@ class NoLimits(Fault):
         if len(data) > 34_000:
             files.connection.abort()
         return data
+
+
+class InOrderOnly(Fault):
+    """As an object store behind SFTP: a file is written from its beginning to its end, or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    async def before_write(self, file: OpenFile, offset: int) -> None:
+        self.hit()
+        if offset != os.fstat(file.fileno()).st_size:
+            self.refused += 1
+            raise OSError(errno.ESPIPE, "Illegal seek")
+
+
+class TruncateOnOpen(Fault):
+    """Whoever opens a file for writing begins anew, as with `rclone serve sftp --vfs-cache-mode writes`."""
+
+    async def after_open(self, files: DemoFiles, path: bytes, flags: int) -> None:
+        if flags & asyncssh.FXF_WRITE and not flags & asyncssh.FXF_CREAT:
+            self.hit()
+            await to_thread.run_sync(os.truncate, files.map_path(path), 0)
 
 
 class CountHandles(Fault):

@@ -85,14 +85,16 @@ def running_proftpd(base: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd
 
 
 @contextmanager
-def running_rclone(base: Path) -> Iterator[Sshd]:
-    """`rclone serve sftp`, as it is without options; what clients call `/` is `base`/root."""
+def running_rclone(base: Path, *options: str) -> Iterator[Sshd]:
+    """`rclone serve sftp` with those options; what clients call `/` is `base`/root."""
     program = need("rclone", "rclone")
     keys, port = _keys(base, "ed25519"), _free_port()
     (base / "root").mkdir()
     served = ["serve", "sftp", str(base / "root"), "--addr", f"{HOST}:{port}", "--key", str(base / "host_key")]
     own = ["--authorized-keys", str(keys.with_suffix(".pub")), "--config", str(base / "rclone.conf")]
-    with _running([program, *served, *own, "--cache-dir", str(base / "cache")], base, port, user="backup") as server:
+    with _running(
+        [program, *served, *own, "--cache-dir", str(base / "cache"), *options], base, port, user="backup"
+    ) as server:
         yield server
 
 

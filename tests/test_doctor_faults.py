@@ -15,7 +15,7 @@ from tests import embedded
 from tests.digest_servers import ChecksFiles, LoneCommands
 from tests.embedded import Fault, embedded_server
 from tests.examinations import examined, found, states, tree
-from tests.file_faults import BitFlip, DiskFull, Hang, NoLimits
+from tests.file_faults import BitFlip, DiskFull, Hang, InOrderOnly, NoLimits, TruncateOnOpen
 from tests.shell_faults import Babble, RefuseCommands, ShellWithoutAnswer
 
 if TYPE_CHECKING:
@@ -77,6 +77,13 @@ async def test_a_server_without_shell_that_computes_digests_is_found_out(tmp_pat
 async def test_a_command_by_itself_is_found_where_no_shell_stays(tmp_path: Path) -> None:
     report = await on_server(tmp_path, LoneCommands(tmp_path / "root", "md5sum"))
     assert (report.learnt.verification, report.learnt.digest_command) == ("md5sum", "md5sum")
+
+
+@pytest.mark.parametrize("fault", [InOrderOnly, TruncateOnOpen])
+async def test_a_server_that_takes_files_in_order_is_measured_so(tmp_path: Path, fault: type[Fault]) -> None:
+    report = await on_server(tmp_path, fault())
+    assert "one channel" in found(report, Step.RATE).meaning
+    assert found(report, Step.RATE).state is State.OK
 
 
 async def test_missing_extensions_are_named_with_what_they_cost(tmp_path: Path) -> None:

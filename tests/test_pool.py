@@ -198,7 +198,7 @@ async def test_when_connections_fall_silent_new_ones_take_over(sshd: Sshd, tmp_p
 
 async def test_a_connection_is_given_up_when_all_its_channels_are_silent(tmp_path: Path) -> None:
     async with (
-        embedded_server(tmp_path, Hang(after=4)) as server,
+        embedded_server(tmp_path, Hang(after=7)) as server,
         opened(server.destination(), server.ssh(timeout=0.5), replace(ONE, retries=0)) as store,
     ):
         (link,) = store._pool._links

@@ -12,7 +12,7 @@ import pytest
 from async_backup.config import Verify
 from async_backup.remote.memory import MemoryStore
 from tests.embedded import embedded_server
-from tests.file_faults import NoLimits
+from tests.file_faults import InOrderOnly, NoLimits, TruncateOnOpen
 from tests.other_servers import running_proftpd
 from tests.remote_contract import Place, RemoteContract
 from tests.stores import DiskWorld, login, on_sshd, opened
@@ -90,6 +90,27 @@ class TestSftpStoreOnAnOldServer(RemoteContract):
     @pytest.fixture
     async def place(self, stored: tuple[SftpStore, Path]) -> Place:
         return await new_place(*stored)
+
+
+class TestSftpStoreOnAServerThatTakesFilesInOrder(RemoteContract):
+    @pytest.fixture(scope="class", params=[InOrderOnly, TruncateOnOpen])
+    async def stored(
+        self, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    ) -> AsyncIterator[tuple[SftpStore, Path]]:
+        base = tmp_path_factory.mktemp("in-order")
+        async with (
+            embedded_server(base, request.param()) as server,
+            opened(server.destination(), server.ssh(10)) as store,
+        ):
+            assert store.is_in_order
+            yield store, base / "root"
+
+    @pytest.fixture
+    async def place(self, stored: tuple[SftpStore, Path]) -> Place:
+        return await new_place(*stored)
+
+    async def test_a_part_may_be_written_again_and_over_others(self, place: Place) -> None:
+        pytest.skip("that is not the order")
 
 
 class TestSftpStoreOnOpenSsh(RemoteContract):

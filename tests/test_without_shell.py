@@ -99,7 +99,7 @@ async def test_a_digest_that_never_comes_is_read_back_in_the_end(
     monkeypatch.setattr("async_backup.remote.check_file.SLOWEST", 1 << 30)
     monkeypatch.setattr("async_backup.remote.retry._FIRST_PAUSE", 0.01)
     async with served(tmp_path, ChecksFiles(tmp_path / "server/root", silent_from=2)) as store:
-        store._digests._ways[1]._timeout = 0.2  # type: ignore[attr-defined]
+        store._verification._digests._ways[1]._timeout = 0.2  # type: ignore[attr-defined]
         path = made(tmp_path, "large", LARGE)
         assert await store.digest(path, len(LARGE)) == (md5(LARGE), "readback")
         assert len(store._pool.usable_channels()) > 0
@@ -166,6 +166,20 @@ async def test_rclone_computes_digests_by_lone_commands(tmp_path: Path) -> None:
             assert store.verification == "md5sum"
             assert await store.digest(b"/a.gz", len(LARGE)) == (md5(LARGE), "md5sum")
     assert os.listdir(tmp_path / "root") == ["a.gz"]
+
+
+@pytest.mark.parametrize("mode", ["off", "writes"])
+async def test_rclone_is_given_files_from_their_beginning_to_their_end(tmp_path: Path, mode: str) -> None:
+    starts = list(range(0, len(LARGE), 5 << 20))
+    with running_rclone(tmp_path, "--vfs-cache-mode", mode) as server, fail_after(60):
+        async with opened(on_sshd(server, Path("/")), login(server)) as store:
+            assert store.is_in_order
+            file = await store.create(b"/large")
+            async with create_task_group() as tasks:
+                for start in reversed(starts):
+                    tasks.start_soon(file.write, start, memoryview(LARGE)[start : start + (5 << 20)])
+            await file.finish()
+            assert (await store.digest(b"/large", len(LARGE))).value == md5(LARGE)
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])

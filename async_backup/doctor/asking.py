@@ -18,7 +18,7 @@ from async_backup.remote.digest_lines import command_line, parse_digest
 from async_backup.remote.ssh import examine
 from async_backup.remote.ssh.commands import Commands
 from async_backup.remote.ssh.translate import is_request_refused
-from async_backup.remote.store import READBACK
+from async_backup.remote.verification import READBACK
 
 if TYPE_CHECKING:
     from async_backup.doctor.model import Finding

@@ -15,10 +15,11 @@ from async_backup.doctor.model import Step
 from async_backup.doctor.sizing import TARGET, most_rate, suggest
 from async_backup.errors import BackupError, RemoteError
 from async_backup.remote import steps
+from async_backup.remote.handles import close_quietly
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
-from async_backup.remote.reading import StripedReader
-from async_backup.remote.striped import StripedFile
+from async_backup.remote.reading import StripedReader, read_at_once
+from async_backup.remote.striped import OrderedFile, StripedFile
 from async_backup.tasks import task_group
 from async_backup.text import size
 
@@ -37,6 +38,7 @@ _FAR = 0.005
 
 _BLOCK = 256 << 10
 _WRITERS_A_CHANNEL = 9
+_SMALL = 4096
 _LEAST, _MOST = 1 << 20, 64 << 20
 _DURATION = 2.0
 """Seconds that the upload should take; with the first block as the measure, and within those bounds in bytes."""
@@ -143,11 +145,27 @@ async def measure_rate(patient: Patient) -> Finding:
     await patient.hang_up()
     async with open_pool(patient.dialer, **how, timeout=patient.settings.ssh.timeout, with_shell=False) as pool:
         await _filled(pool, connections * channels)
-        trial = _Trial(pool, path, connections * channels)
+        kind = StripedFile if await _takes_any_order(await pool.channel(), path) else OrderedFile
+        await patient.litter.remove_file(await pool.channel(), path)
+        patient.litter.note_file(path)
+        trial = _Trial(pool, path, connections * channels, kind)
         is_same = await trial.run()
         await patient.litter.remove_file(await pool.channel(), path)
     patient.learn(upload=trial.upload, download=trial.download)
     return _judged(patient, trial, is_same=is_same)
+
+
+async def _takes_any_order(channel: Channel, path: bytes) -> bool:
+    """Whether a file may be written in any order and through several handles; leaves one at `path`."""
+    content = os.urandom(_SMALL)
+    try:
+        if second := await steps.write_apart(channel, path, content):
+            await close_quietly(second)
+        return await read_at_once(channel, path, 0, _SMALL) == content
+    except RemoteError as error:
+        if type(error) is not RemoteError:
+            raise
+        return False
 
 
 async def _filled(pool: Pool, channels: int) -> None:
@@ -164,6 +182,9 @@ def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
         return failed(Step.RATE, f"{found}, but other bytes came back", meaning, "Check disk and memory of the server.")
     hour = size(trial.upload * 3600)
     meaning = f"An hour holds about {hour} of archives, if this machine packs as fast."
+    if trial.kind is OrderedFile:
+        order = "The server takes a file only from its beginning to its end, so each archive uses one channel."
+        return ok(Step.RATE, found, f"{meaning} {order}")
     if patient.learnt.round_trip and trial.upload > most_rate(patient.learnt.round_trip, trial.channels) / 2:
         return ok(Step.RATE, found, meaning, "The round trip may be the limit: try more --connections.")
     return ok(Step.RATE, found, meaning)
@@ -172,10 +193,12 @@ def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
 class _Trial:
     """An upload and a download through as many channels as a backup would use."""
 
-    def __init__(self, pool: Pool, path: bytes, channels: int) -> None:
+    def __init__(self, pool: Pool, path: bytes, channels: int, kind: type[StripedFile]) -> None:
+        """`kind` of file is what is written."""
         self._pool = pool
         self._path = path
         self.channels = channels
+        self.kind = kind
         self._sent: dict[int, bytes] = {}
         self._deadline = 0.0
         self.upload = self.download = 0.0
@@ -183,7 +206,7 @@ class _Trial:
 
     async def run(self) -> bool:
         """Measure; returns whether the bytes that came back are those that were sent."""
-        file = StripedFile(self._pool, await self._create(), rate=RateLimit(None), retries=1)
+        file = self.kind(self._pool, await self._create(), rate=RateLimit(None), retries=1)
         try:
             await self._upload(file)
         finally:

@@ -35,7 +35,10 @@ class RemoteFile(Protocol):
     """A new file while it is written, by any number of writers at once."""
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
-        """Store `data` at `offset`; returns when the server has it. On error any part of it may be there."""
+        """Store `data` at `offset`; returns when the server has it. On error any part of it may be there.
+
+        What stands before it is to be written as well, or this may wait for ever: some servers want it first.
+        """
 
     async def finish(self) -> None:
         """Close the file after its data has reached the disk, as far as the server can promise that."""

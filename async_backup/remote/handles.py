@@ -26,13 +26,14 @@ _CLOSING_GRACE = 1.0
 class Handles:
     """The handles of one file, at most one a channel; `flags` are those by which further ones are opened."""
 
-    def __init__(self, pool: Pool, first: Handle, flags: OpenFlags) -> None:
+    def __init__(self, pool: Pool, first: Handle, flags: OpenFlags, *, only_one: bool = False) -> None:
+        """With `only_one` another one is opened only when the first is lost."""
         self._pool = pool
         self._path = first.path
         self._flags = flags
         self._handles: dict[Channel, Handle] = {first.channel: first}
         self._opening: dict[Channel, Lock] = {}
-        self._is_only_one = False
+        self._is_only_one = self._stays_only_one = only_one
 
     @asynccontextmanager
     async def lent(self, size: int) -> AsyncIterator[Handle]:
@@ -53,7 +54,7 @@ class Handles:
         await self._pool.channel()
         usable = [c for c in self._pool.usable_channels() if not self._is_only_one or c in self._handles]
         if not usable:
-            self._is_only_one = False
+            self._is_only_one = self._stays_only_one
             usable = [await self._pool.channel()]
 
         def burden(channel: Channel) -> tuple[int, bool, int]:

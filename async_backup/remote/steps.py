@@ -98,6 +98,36 @@ async def open_regular(channel: Channel, path: bytes) -> tuple[Handle, int]:
     return await channel.open(path, OpenFlags.READ), entry.size
 
 
+async def write_apart(channel: Channel, path: bytes, content: bytes) -> Handle | None:
+    """Make a file and write its second half first, and open it once more meanwhile; raises RemoteError.
+
+    So much an archive of several segments asks of a server, which this tries out in two round trips. Returns the
+    second handle, which the caller has to close, unless the server refuses one.
+    """
+    first = await create(channel, path, was_tried=False)
+    middle = len(content) // 2
+    others: list[Handle] = []
+
+    async def open_again() -> None:
+        with suppress(RemoteError):
+            others.append(await channel.open(path, OpenFlags.WRITE))
+
+    try:
+        async with task_group() as tasks:
+            tasks.start_soon(first.write, middle, content[middle:])
+            tasks.start_soon(first.write, 0, content[:middle])
+            tasks.start_soon(open_again)
+            tasks.start_soon(first.sync)
+            tasks.start_soon(first.close)
+    except BaseException as error:
+        for handle in others:
+            await close_quietly(handle)
+        if isinstance(error, RemoteError) and not isinstance(error, ConnectionDropped):
+            raise await channel.explain(error, path.rpartition(b"/")[0] or b".") from error
+        raise
+    return others[0] if others else None
+
+
 async def remove(channel: Channel, path: bytes) -> None:
     """Remove a file; one that is gone is fine."""
     with suppress(RemoteNotFound):

@@ -10,32 +10,33 @@ from typing import TYPE_CHECKING, TypeVar
 from anyio import Semaphore
 
 from async_backup.config import Verify
-from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteDenied, RemoteError, RemoteNotFound
+from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteNotFound
 from async_backup.remote import steps
-from async_backup.remote.base import StoredDigest
 from async_backup.remote.digest import ServerDigests, ways
+from async_backup.remote.handles import close_quietly
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader, digest_of, read_at_once
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.dial import Dialer
-from async_backup.remote.striped import StripedFile
-from async_backup.tasks import SharedRun
+from async_backup.remote.striped import OrderedFile, StripedFile
+from async_backup.remote.verification import Verification
+from async_backup.tasks import SharedRun, task_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from async_backup.config import Destination as DestinationSettings
     from async_backup.config import Limits, SshSettings
-    from async_backup.remote.base import RemoteEntry, RemoteFile, RemoteReader
+    from async_backup.remote.base import RemoteEntry, RemoteReader, StoredDigest
     from async_backup.remote.naming import RunId
     from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.handle import Handle
 
 _T = TypeVar("_T")
 
 _PROBE_SIZE = 4096
-READBACK = "readback"
 
 
 class SftpStore:
@@ -46,15 +47,24 @@ class SftpStore:
         self._retries = limits.retries
         self._rate = rate
         self._algorithm = algorithm
-        self._digests = ServerDigests(ways(pool, algorithm, timeout))
+        digests = ServerDigests(ways(pool, algorithm, timeout))
+        self._verification = Verification(digests, self._read_back, retries=limits.retries)
         self._syncs: dict[bytes, SharedRun] = {}
         self._readings = Semaphore(limits.connections, fast_acquire=True)  # a reader holds some blocks of memory
-        self._verify = Verify.AUTO
         self.host = pool.host
         self.directory = b"."
-        self.verification = READBACK
-        """What computes the digests: a command's name, or that files are read back."""
-        self.verification_reason = ""
+        self.is_in_order = False
+        """Whether the server takes a file only from its beginning to its end, as `try_out` has found."""
+
+    @property
+    def verification(self) -> str:
+        """What computes the digests: the name of something on the server, or that files are read back."""
+        return self._verification.computed_by
+
+    @property
+    def verification_reason(self) -> str:
+        """Why files are read back, unless that is what was wanted."""
+        return self._verification.reason
 
     async def prepare(self, directory: bytes, verify: Verify) -> None:
         """Make the directory; raises RemoteError."""
@@ -63,17 +73,29 @@ class SftpStore:
             await self.make_directory(directory)
             real = await self._retry(lambda channel: channel.real_path(directory))
         self.directory = real
-        self._verify = verify
+        self._verification.mode = verify
 
     async def try_out(self, run: RunId) -> None:
         """See that the directory can be written to, and find out how to verify; raises RemoteError."""
-        await self._probe(b"%b/%b" % (self.directory.rstrip(b"/"), run.temporary_name(b"probe")))
+        if not await self._is_probe_stored(run):
+            self.is_in_order = True
+            await self._is_probe_stored(run)
         self._drop_useless_shells()
+
+    async def _is_probe_stored(self, run: RunId) -> bool:
+        """Whether a small file arrives as it was sent; raises RemoteError where nothing else would help."""
+        path = b"%b/%b" % (self.directory.rstrip(b"/"), run.temporary_name(b"probe"))
+        try:
+            return await self._probe(path)
+        except RemoteError as error:
+            if self.is_in_order or type(error) is not RemoteError:
+                raise
+            return False
 
     async def prepare_to_read(self, directory: bytes, verify: Verify) -> None:
         """See that the directory is there; raises RemoteNotFound and other RemoteErrors. Nothing is written."""
         self.directory = await self._retry(lambda channel: steps.find_directory(channel, directory))
-        self._verify = verify
+        self._verification.mode = verify
 
     async def find_digest_command(self, path: bytes) -> None:
         """Find out how to verify without writing anything: commands are tried on the file at `path`.
@@ -81,35 +103,40 @@ class SftpStore:
         It is read back for that, so choose a small one, but not an empty one. `verification` and
         `verification_reason` tell the outcome. Raises NoDigestCommand where there is none and one is insisted on.
         """
-        if self._verify is not Verify.READBACK:
-            await self._find_command(path, await self._read_back(path))
+        await self._verification.find(path)
         self._drop_useless_shells()
 
     def _drop_useless_shells(self) -> None:
-        if not self._digests.is_in_shell:
+        if not self._verification.uses_shell:
             self._pool.drop_shells()
 
-    async def _probe(self, path: bytes) -> None:
+    async def _probe(self, path: bytes) -> bool:
         content = secrets.token_bytes(_PROBE_SIZE)
-        file = await self.create(path)
+        expected = hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest()
         try:
-            await file.write_whole(content)
-            if self._verify is not Verify.READBACK:
-                await self._find_command(path, hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest())
+            async with task_group() as tasks:
+                if second := await self._write_probe(path, content):
+                    tasks.start_soon(close_quietly, second)
+                return await self._verification.is_found(path, expected)
         finally:
-            await file.abandon()
             with suppress(RemoteDenied):  # an account that may only upload: it stays, as small as it is
                 await self.remove(path)
 
-    async def _find_command(self, path: bytes, expected: str) -> None:
-        try:
-            self.verification = await self._digests.find(path, expected)
-        except RemoteError as error:
-            if self._verify is Verify.COMMAND:
-                raise NoDigestCommand(
-                    f"{error}; use --verify auto or readback to read archives back instead"
-                ) from error
-            self.verification_reason = str(error)
+    async def _write_probe(self, path: bytes, content: bytes) -> Handle | None:
+        """Write it as archives are written; returns a handle that has to be closed."""
+        if self.is_in_order:
+            await (await self.create(path)).write_whole(content)
+            return None
+        is_second = False
+
+        async def write(channel: Channel) -> Handle | None:
+            nonlocal is_second
+            if is_second:
+                await steps.remove(channel, path)
+            is_second = True
+            return await steps.write_apart(channel, path, content)
+
+        return await self._retry(write)
 
     async def make_directory(self, path: bytes) -> None:
         """See `RemoteStore`."""
@@ -119,17 +146,18 @@ class SftpStore:
         """See `RemoteStore`."""
         return await self._retry(lambda channel: channel.entries(path))
 
-    async def create(self, path: bytes) -> RemoteFile:
+    async def create(self, path: bytes) -> StripedFile:
         """See `RemoteStore`."""
         is_second = False
 
-        async def create(channel: Channel) -> RemoteFile:
+        async def create(channel: Channel) -> StripedFile:
             nonlocal is_second
             if is_second:
                 await steps.remove(channel, path)
             was_tried, is_second = is_second, True
             handle = await steps.create(channel, path, was_tried=was_tried)
-            return StripedFile(self._pool, handle, rate=self._rate, retries=self._retries)
+            kind = OrderedFile if self.is_in_order else StripedFile
+            return kind(self._pool, handle, rate=self._rate, retries=self._retries)
 
         try:
             return await self._retry(create)
@@ -161,14 +189,12 @@ class SftpStore:
 
     async def digest(self, path: bytes, size: int) -> StoredDigest:
         """See `RemoteStore`. What the server cannot tell is read back and hashed here."""
-        if self.verification != READBACK:
-            try:
-                return await retried(lambda: self._digests.digest(path, size), self._retries)
-            except RemoteError:
-                if self._verify is Verify.COMMAND:
-                    await self._check_exists(path)
-                    raise
-        return StoredDigest(await self._read_back(path), READBACK)
+        try:
+            return await self._verification.digest(path, size)
+        except RemoteError:
+            if self._verification.mode is Verify.COMMAND:
+                await self._check_exists(path)
+            raise
 
     async def _check_exists(self, path: bytes) -> None:
         if not await self._retry(lambda channel: channel.exists(path)):

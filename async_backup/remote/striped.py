@@ -1,10 +1,12 @@
-"""A new file on the server, written through as many channels as there are at the same time."""
+"""A new file on the server, written through as many channels as there are at the same time, or in order through one."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
+
+from anyio import Condition
 
 from async_backup.errors import RemoteError
 from async_backup.remote.handles import Handles
@@ -23,9 +25,12 @@ class StripedFile:
     """A `RemoteFile` over the channels of a pool; each opens the file when it first gets a segment."""
 
     def __init__(self, pool: Pool, handle: Handle, *, rate: RateLimit, retries: int) -> None:
-        self._handles = Handles(pool, handle, OpenFlags.WRITE)
+        self._handles = self._new_handles(pool, handle)
         self._rate = rate
         self._retries = retries
+
+    def _new_handles(self, pool: Pool, handle: Handle) -> Handles:
+        return Handles(pool, handle, OpenFlags.WRITE)
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
         """See `RemoteFile.write`. After a lost connection the bytes are sent again through another."""
@@ -64,6 +69,31 @@ class StripedFile:
     async def abandon(self) -> None:
         """See `RemoteFile.abandon`. What was on its way before has been written or dropped when it returns."""
         await self._handles.abandon()
+
+
+class OrderedFile(StripedFile):
+    """A `RemoteFile` for servers that take a file only from its beginning to its end, through one handle.
+
+    Object stores behind SFTP do that. A write waits for those before it: offsets must leave no gap.
+    """
+
+    def __init__(self, pool: Pool, handle: Handle, *, rate: RateLimit, retries: int) -> None:
+        super().__init__(pool, handle, rate=rate, retries=retries)
+        self._written = 0
+        self._advance = Condition()
+
+    def _new_handles(self, pool: Pool, handle: Handle) -> Handles:
+        return Handles(pool, handle, OpenFlags.WRITE, only_one=True)
+
+    async def write(self, offset: int, data: memoryview | bytes) -> None:
+        """See `RemoteFile.write`."""
+        async with self._advance:
+            while self._written < offset:
+                await self._advance.wait()
+        await super().write(offset, data)
+        async with self._advance:
+            self._written = max(self._written, offset + len(data))
+            self._advance.notify_all()
 
 
 @asynccontextmanager
