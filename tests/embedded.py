@@ -72,6 +72,11 @@ class Fault:
         del process
         return False
 
+    def on_line(self, line: bytes) -> Printed | None:
+        """What the shell prints for a line, where it is the fault that says so."""
+        del line
+        return None
+
     def on_path(self, path: bytes) -> bytes:
         """The path that the shell sees."""
         return path
@@ -157,6 +162,12 @@ class _FaultyShell(DemoShell):
             await super().serve(process)
         except EOFError:
             process.exit(1)
+
+    async def _do(self, what: bytes) -> Printed:
+        for fault in self._faults:
+            if printed := fault.on_line(what):
+                return printed
+        return await super()._do(what)
 
     async def run(self, command: str, path: bytes) -> Printed:
         for fault in self._faults:

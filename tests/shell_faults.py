@@ -144,6 +144,23 @@ class OtherPaths(Fault):
         return b"/volume1" + path
 
 
+class Volumes(Fault):
+    """As on a NAS: the shell sees what SFTP calls `/` as `/volume2`, and prints `told` when it is asked for volumes."""
+
+    def __init__(self, told: bytes = b"/volume1\n/volume2\n") -> None:
+        super().__init__()
+        self._told = told
+        self.lines: list[bytes] = []
+
+    def on_line(self, line: bytes) -> Printed | None:
+        self.lines.append(line)
+        return Printed(0, self._told) if b"/volume[0-9]*" in line else None
+
+    def on_path(self, path: bytes) -> bytes:
+        self.hit()
+        return path.removeprefix(b"/volume2") if path.startswith(b"/volume2/") else b"/nowhere" + path
+
+
 class CountShells(Fault):
     """No fault: counts the shells that were started."""
 

@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_backup.remote import digest_lines
 from async_backup.remote.digest_lines import (
     ShellLines,
     command_line,
     is_plain,
     parse_digest,
     parse_digests,
+    search_line,
 )
 from async_backup.remote.ssh.shell import Answer
 from tests.remote_contract import HOSTILE_NAMES
@@ -57,6 +59,24 @@ def test_a_hostile_name_is_only_a_name(tmp_path: Path, shell: list[str], as_logi
     expected = [hashlib.md5(name, usedforsecurity=False).hexdigest() + "  -" for name in HOSTILE_NAMES]
     assert result.stdout.decode().splitlines() == expected
     assert set(os.listdir(os.fsencode(tmp_path))) == set(HOSTILE_NAMES)
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_shell_is_asked_on_which_volumes_a_file_is(
+    tmp_path: Path, shell: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_lines, "_VOLUMES", os.fsencode(tmp_path) + b"/volume[0-9]*")
+    program = shutil.which(shell[0])
+    if program is None:
+        pytest.skip(f"no {shell[0]} on this machine")
+    for volume in ("volume1", "volume2", "volume10"):
+        (tmp_path / volume).mkdir()
+    for name in HOSTILE_NAMES:
+        (tmp_path / "volume2" / os.fsdecode(name)).touch()
+        (tmp_path / "volume10" / os.fsdecode(name)).touch()
+        line = search_line(b"/" + name)
+        result = subprocess.run(shell, executable=program, input=line + b"\n", capture_output=True, check=False)
+        assert sorted(result.stdout.split()) == [os.fsencode(tmp_path / volume) for volume in ("volume10", "volume2")]
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ from async_backup.config import Destination, Limits
 from async_backup.doctor import speed
 from async_backup.doctor.model import State, Step
 from async_backup.errors import ExitCode, SettingsError
+from async_backup.remote import digest_lines
 from tests.conftest import need_sshd
 from tests.examinations import FEW, Diary, examined, found, states, tree
 from tests.proxy import Cut, FaultProxy
@@ -21,7 +24,6 @@ from tests.stores import calm_sshd, login, on_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from async_backup.doctor.model import DoctorReport
     from tests.sshd import Sshd
@@ -129,6 +131,26 @@ async def test_commands_that_see_other_paths_cost_reading_back(tmp_path: Path) -
     assert states(report) == all_ok(PATHS=State.WARNING)
     assert report.learnt.verification == "readback"
     assert tree(elsewhere) == {}
+
+
+async def test_the_volume_of_a_nas_is_found_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_sshd()
+    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("only root can show SFTP another directory than the shell")
+    volume = tmp_path / "volume1"
+    share = Path(f"{volume}{tmp_path}") / "sshd" / "backups"
+    share.mkdir(parents=True)
+    monkeypatch.setattr(digest_lines, "_VOLUMES", os.fsencode(tmp_path) + b"/volume[0-9]*")
+    monkeypatch.setattr(digest_lines, "_VOLUME", re.compile(re.escape(os.fsencode(tmp_path)) + b"/volume[0-9]"))
+    sftp = tmp_path / "sftp"
+    mount = f"mount --bind {share} {tmp_path / 'sshd' / 'backups'}"
+    sftp.write_text(f"#!/bin/sh\nexec unshare -m sh -c '{mount} && exec /usr/lib/openssh/sftp-server'\n")
+    sftp.chmod(0o755)
+    report = await on_server(tmp_path, [f"Subsystem sftp {sftp}"])
+    assert states(report) == all_ok()
+    assert str(volume) in found(report, Step.PATHS).found
+    assert report.learnt.verification == "md5sum"
+    assert tree(share) == {}
 
 
 async def test_without_sftp_there_is_no_backup(tmp_path: Path) -> None:

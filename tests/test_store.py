@@ -48,6 +48,7 @@ from tests.shell_faults import (
     RefuseCommands,
     ShellEndsOnce,
     ShellWithoutAnswer,
+    Volumes,
 )
 from tests.stores import FEW, DiskWorld, all_channels, opened
 
@@ -256,6 +257,28 @@ async def test_without_a_command_that_works_files_are_read_back_and_the_reason_i
         await put(store)
         assert await store.digest(b"/d/a", len(CONTENT)) == (DIGEST, "readback")
     assert files(tmp_path) == {b"a": CONTENT}
+
+
+async def test_a_nas_that_shows_its_shell_volumes_computes_digests(tmp_path: Path) -> None:
+    fault = Volumes()
+    async with store_with(tmp_path, fault) as store:
+        assert (store.verification, store.verification_reason) == ("md5sum", "")
+        await put(store)
+        assert await store.digest(b"/d/a", len(CONTENT)) == (DIGEST, "md5sum")
+        async with create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(store.digest, b"/d/a", 10)
+        assert await store.digest(b"/d/a", 10) == (DIGEST, "md5sum")
+    assert any(line.count(b" /volume2/d/a") > 1 for line in fault.lines)
+    assert files(tmp_path) == {b"a": CONTENT}
+
+
+@pytest.mark.parametrize("told", [b"", b"/volume1", b"/volume2/..", b"volume2", b"$(id)", b"/volume2;id", b"\xff\n\0"])
+async def test_what_is_no_volume_of_a_nas_is_passed_over(tmp_path: Path, told: bytes) -> None:
+    fault = Volumes(told)
+    async with store_with(tmp_path, fault) as store:
+        assert store.verification == "readback"
+    assert not any(b"id" in line or b".." in line for line in fault.lines)
 
 
 @pytest.mark.parametrize("fault", [RefuseCommands, Babble, OtherPaths])

@@ -11,10 +11,10 @@ from anyio import fail_after
 
 from async_backup.doctor.findings import failed, joined, ok, skipped, warning
 from async_backup.doctor.model import Step
-from async_backup.errors import ConnectionDropped, NoSession, RemoteError, Unreachable
+from async_backup.errors import ConnectionDropped, NoDigestCommand, NoSession, RemoteError, Unreachable
 from async_backup.remote.digest import ways_without_shell
-from async_backup.remote.digest_command import COMMANDS
-from async_backup.remote.digest_lines import command_line, parse_digest
+from async_backup.remote.digest_command import COMMANDS, DigestCommand
+from async_backup.remote.digest_lines import ShellLines, parse_digest
 from async_backup.remote.ssh import examine
 from async_backup.remote.ssh.commands import Commands
 from async_backup.remote.ssh.translate import is_request_refused
@@ -23,6 +23,7 @@ from async_backup.remote.verification import READBACK
 if TYPE_CHECKING:
     from async_backup.doctor.model import Finding
     from async_backup.doctor.patient import Patient
+    from async_backup.remote.ssh.shell import Shell
 
 _COMMAND_PATIENCE = 15.0
 """Seconds for a command that does next to nothing: some accounts run SFTP in place of every command, for ever."""
@@ -147,14 +148,26 @@ async def compare_paths(patient: Patient) -> Finding:
         probe = await patient.probe()
     except RemoteError:
         return skipped(Step.PATHS, f"no file could be written to try it on; see {Step.WRITING}")
-    answer = await shell.run(command_line(command, probe), _COMMAND_PATIENCE)
-    if parse_digest(answer, patient.settings.hash) == patient.content_digest:
-        patient.learn(verification=command)
-        return ok(Step.PATHS, "commands see the same files under the same paths as SFTP")
+
+    async def runner() -> Shell:
+        return shell
+
+    known = {"algorithm": patient.settings.hash, "host": patient.host}
+    way = DigestCommand(runner, ShellLines(), [command], **known, timeout=_COMMAND_PATIENCE)
+    try:
+        patient.learn(verification=await way.find(probe, patient.content_digest))
+    except NoDigestCommand as error:
+        return await _other_paths(patient, str(error))
+    if way.root:
+        return ok(Step.PATHS, f"commands see the files of SFTP below {way.root}", _BY_SERVER)
+    return ok(Step.PATHS, "commands see the same files under the same paths as SFTP")
+
+
+async def _other_paths(patient: Patient, error: str) -> Finding:
     if way := await _way_without_shell(patient):
         return ok(Step.PATHS, f"the shell does not see the files of SFTP, but {way} gives their digests", _BY_SERVER)
     advice = "Nothing, or name DEST by a path that is the same for both (a NAS may show /backup for /volume1/backup)."
-    return warning(Step.PATHS, f"commands do not see the files of SFTP ({_clean(answer.output)})", _READ_BACK, advice)
+    return warning(Step.PATHS, f"commands do not see the files of SFTP ({_clean(error.encode())})", _READ_BACK, advice)
 
 
 _MISSING = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError
 from async_backup.remote.base import StoredDigest
-from async_backup.remote.digest_lines import is_plain, parse_digests
+from async_backup.remote.digest_lines import is_plain
 from async_backup.together import Together
 
 if TYPE_CHECKING:
@@ -77,23 +77,43 @@ class DigestCommand:
 
         Raises NoDigestCommand where none does: nothing runs it, there is no command, or it sees other paths than SFTP.
         """
-        runner = await self._runner()
-        reply = b""
-        for command in self._commands if self._lines.takes(path) else ():
-            try:
-                answer = await runner.run(self._lines.one(command, path), self._timeout)
-            except ConnectionDropped as error:
-                told = f"{self._host}: no command can be run there; is the account for SFTP only?"
-                raise NoDigestCommand(f"{told} ({error})") from error
-            if self._lines.digest(answer, self._algorithm, path) == expected:
-                self._command = command
-                return command
-            reply = reply or answer.output
-        said = reply.strip()[:200].decode("utf-8", "backslashreplace")
+        said: list[bytes] = []
+        try:
+            self._command = await self._find(path, expected, said) if self._lines.takes(path) else None
+        except ConnectionDropped as error:
+            told = f"{self._host}: no command can be run there; is the account for SFTP only?"
+            raise NoDigestCommand(f"{told} ({error})") from error
+        if self._command is not None:
+            return self._command
+        first = next(filter(None, map(bytes.strip, said)), b"")[:200].decode("utf-8", "backslashreplace")
         raise NoDigestCommand(
             f"{self._host}: no command there gives the {self._algorithm} of files that we see over SFTP"
-            + (f" (it says: {said})" if said else "")
+            + (f" (it says: {first})" if first else "")
         )
+
+    async def _find(self, path: bytes, expected: str, said: list[bytes]) -> str | None:
+        """The command, where there is one, also for files that are elsewhere; notes what the others say."""
+        runner = await self._runner()
+        command = await self._first(runner, self._lines, path, expected, said)
+        if command is None and (line := self._lines.search(path)):
+            for lines in self._lines.elsewhere(await runner.run(line, self._timeout)):
+                if command := await self._first(runner, lines, path, expected, said):
+                    self._lines = lines
+                    break
+        return command
+
+    async def _first(self, runner: Runner, lines: Lines, path: bytes, expected: str, said: list[bytes]) -> str | None:
+        for command in self._commands:
+            answer = await runner.run(lines.one(command, path), self._timeout)
+            if lines.digest(answer, self._algorithm, path) == expected:
+                return command
+            said.append(answer.output)
+        return None
+
+    @property
+    def root(self) -> str:
+        """What the server's commands have in front of the paths of SFTP."""
+        return str(self._lines)
 
     async def digest(self, path: bytes, size: int) -> StoredDigest:
         """The digest of a file of `size` bytes; raises RemoteError where the answer is none."""
@@ -125,6 +145,6 @@ class DigestCommand:
         except RemoteError:  # a lost connection too: each finds out for itself, and tries again for itself
             self._patience = 0
             return nothing
-        values = parse_digests(answer, self._algorithm, paths)
+        values = self._lines.digests(answer, self._algorithm, paths)
         self._patience -= values is None
         return values or nothing

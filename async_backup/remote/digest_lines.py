@@ -16,14 +16,28 @@ if TYPE_CHECKING:
 
     from async_backup.remote.ssh.shell import Answer
 
+_VOLUMES = b"/volume[0-9]*"
+"""Where a NAS of Synology has its file systems, each of which SFTP shows without that name."""
+
+_VOLUME = re.compile(rb"/volume[0-9]{1,4}")
+_MOST_VOLUMES = 16
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 
 
 def command_line(command: str, path: bytes) -> bytes:
     """One line of POSIX shell that feeds the file to `command`."""
+    return b'%b; LC_ALL=C %b < "${f%%.}"' % (_name_in_f(path), command.encode())
+
+
+def _name_in_f(path: bytes) -> bytes:
+    """Has the name in the variable f; the full stop behind it keeps line breaks at its end, which $(...) cuts off."""
     name = b"".join(bytes([c]) if c in _PLAIN else b"\\0%03o" % c for c in path)
-    # The full stop behind the name keeps line breaks at its end, which $(...) would cut off.
-    return b"f=$(printf '%%b.' '%b'); LC_ALL=C %b < \"${f%%.}\"" % (name, command.encode())
+    return b"f=$(printf '%%b.' '%b')" % name
+
+
+def search_line(path: bytes) -> bytes:
+    """One line of POSIX shell that prints below which volumes of a NAS there is such a file."""
+    return b'%b; for r in %b; do test -f "$r${f%%.}" && echo "$r"; done' % (_name_in_f(path), _VOLUMES)
 
 
 def is_plain(path: bytes) -> bool:
@@ -71,9 +85,25 @@ class Lines(Protocol):
     def several(self, command: str, paths: Sequence[bytes]) -> bytes:
         """The line that asks for several files with plain names."""
 
+    def digests(self, answer: Answer, algorithm: str, paths: Sequence[bytes]) -> list[str] | None:
+        """The digests of several files, if the answer is exactly those, in their order."""
+
+    def search(self, path: bytes) -> bytes:
+        """The line that asks where else the file may be; empty where that cannot be asked."""
+
+    def elsewhere(self, answer: Answer) -> list[Lines]:
+        """How to ask for files that are where the answer says."""
+
 
 class ShellLines:
-    """For a POSIX shell: files of any name."""
+    """For a POSIX shell: files of any name. A NAS may show its shell `/volume1/backup` for `/backup` of SFTP."""
+
+    def __init__(self, root: bytes = b"") -> None:
+        """`root` is what the shell has in front of the paths of SFTP."""
+        self._root = root
+
+    def __str__(self) -> str:
+        return self._root.decode("ascii")
 
     def takes(self, path: bytes) -> bool:
         """See `Lines`."""
@@ -82,7 +112,7 @@ class ShellLines:
 
     def one(self, command: str, path: bytes) -> bytes:
         """See `Lines`."""
-        return command_line(command, path)
+        return command_line(command, self._root + path)
 
     def digest(self, answer: Answer, algorithm: str, path: bytes) -> str | None:
         """See `Lines`."""
@@ -91,11 +121,29 @@ class ShellLines:
 
     def several(self, command: str, paths: Sequence[bytes]) -> bytes:
         """See `Lines`."""
-        return b"LC_ALL=C " + bare_line(command, paths)
+        return b"LC_ALL=C " + bare_line(command, self._below(paths))
+
+    def digests(self, answer: Answer, algorithm: str, paths: Sequence[bytes]) -> list[str] | None:
+        """See `Lines`."""
+        return parse_digests(answer, algorithm, self._below(paths))
+
+    def _below(self, paths: Sequence[bytes]) -> list[bytes]:
+        return [self._root + path for path in paths]
+
+    def search(self, path: bytes) -> bytes:
+        """See `Lines`."""
+        return search_line(path)
+
+    def elsewhere(self, answer: Answer) -> list[Lines]:
+        """See `Lines`."""
+        return [ShellLines(root) for root in answer.output.split()[:_MOST_VOLUMES] if _VOLUME.fullmatch(root)]
 
 
 class BareLines:
     """For whatever else takes a command and names, as the restricted shells of storage boxes do: plain names only."""
+
+    def __str__(self) -> str:
+        return ""
 
     def takes(self, path: bytes) -> bool:
         """See `Lines`."""
@@ -113,3 +161,17 @@ class BareLines:
     def several(self, command: str, paths: Sequence[bytes]) -> bytes:
         """See `Lines`."""
         return bare_line(command, paths)
+
+    def digests(self, answer: Answer, algorithm: str, paths: Sequence[bytes]) -> list[str] | None:
+        """See `Lines`."""
+        return parse_digests(answer, algorithm, paths)
+
+    def search(self, path: bytes) -> bytes:
+        """See `Lines`."""
+        del path
+        return b""
+
+    def elsewhere(self, answer: Answer) -> list[Lines]:
+        """See `Lines`."""
+        del answer
+        return []
