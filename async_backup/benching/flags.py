@@ -85,7 +85,7 @@ def _lanes(evidence: Evidence) -> tuple[int, int, str]:
     carried = told(rate(chosen.size, chosen.seconds))
     why = (
         f"connections and channels: {chosen.connections} x {chosen.channels} carried {carried}, "
-        f"and the packing delivers no more than {told(wanted)}"
+        f"and the packing delivers no more than {told(wanted)} of archives"
         if wanted < _NEARLY * evidence.best_upload
         else f"connections and channels: {chosen.connections} x {chosen.channels} carried {carried}, "
         f"the best of all was {told(evidence.best_upload)}"

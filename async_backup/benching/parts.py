@@ -50,6 +50,9 @@ _FOR_CLEANING = 0.95
 _FOR_OPENING = 0.35
 """The share of the uploads' time in which connections are opened."""
 
+_SHARE_OF_WAITING = 0.1
+"""The share of all time that may be waited for connections: most of it comes back from the whole job in the end."""
+
 _DIGESTED = b"upload"
 _MOST_DIGESTS_AT_ONCE = 4
 _MOST_SMALL_AT_ONCE = 64
@@ -110,7 +113,7 @@ class Parts:
         try:
             async with open_uploads(settings.destination, settings.ssh, most, path, self._round_trip) as uploads:
                 await uploads.prepare(opening / 2)
-                await uploads.wait_for(most, opening / 2)
+                await uploads.wait_for(most, max(opening / 2, settings.seconds * _SHARE_OF_WAITING))
                 for lanes in chosen:
                     self._note_upload(await uploads.measure(lanes, (seconds - opening) / len(chosen)))
                 self._stored = await uploads.size()

@@ -43,6 +43,10 @@ class _Link:
     def usable_shell(self) -> Shell | None:
         return self.shell if self.shell and self.shell.is_usable else None
 
+    @property
+    def is_opening_shell(self) -> bool:
+        return self._opening_shell.locked()
+
     async def open_shell(self) -> Shell | None:
         """The shell, opened if need be; None where the server takes no session for one."""
         async with self._opening_shell:
@@ -105,15 +109,21 @@ class Pool:
 
     async def shell(self) -> Shell:
         """The shell with the least to do; raises NoDigestCommand where the server opens none."""
-        shells = [shell for link in self._links if (shell := link.usable_shell())]
+        shells = self._usable_shells()
         if shells and not all(shell.load for shell in shells):
             return min(shells, key=lambda shell: shell.load)
         for link in self._links:
-            if link.usable_shell() is None and (opened := await link.open_shell()):
+            if not link.is_opening_shell and link.usable_shell() is None and (opened := await link.open_shell()):
                 return opened
-        if not shells:
-            raise NoDigestCommand(f"{self.host}: the server opens no session for a command")
-        return min(shells, key=lambda shell: shell.load)
+        for link in self._links:
+            if link.is_opening_shell and not self._usable_shells():
+                await link.open_shell()
+        if shells := self._usable_shells():
+            return min(shells, key=lambda shell: shell.load)
+        raise NoDigestCommand(f"{self.host}: the server opens no session for a command")
+
+    def _usable_shells(self) -> list[Shell]:
+        return [shell for link in self._links if (shell := link.usable_shell())]
 
     async def commands(self) -> Commands:
         """What runs commands without a shell, and has the least to do; raises as `channel`."""
