@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.sshd import HOST, running_sshd
+from tests.sshd import free_port, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +52,7 @@ def line(server: Sshd, round_trip: float) -> Iterator[Sshd]:
     if not round_trip:
         yield server
         return
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.delay_proxy", str(port), str(server.port), str(round_trip)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
         try:
@@ -65,10 +64,3 @@ def line(server: Sshd, round_trip: float) -> Iterator[Sshd]:
             yield replace(server, port=port, known_hosts=hosts)
         finally:
             proxy.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port: int = free.getsockname()[1]
-        return port

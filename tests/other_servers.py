@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -18,13 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.processes import adopting, kill_tree
-from tests.sshd import HOST, Sshd
+from tests.sshd import HOST, START_SECONDS, Sshd, free_port, greets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-START_SECONDS = 10.0
 
 PROFTPD = """
 LoadModule mod_sftp.c
@@ -76,7 +73,7 @@ def running_proftpd(base: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd
     (base / "authorized_keys").write_bytes(exported.stdout)
     (base / "passwd").write_text(f"backup:*:{account.pw_uid}:{account.pw_gid}::{base}:/bin/false\n")
     (base / "passwd").chmod(0o600)
-    port = _free_port()
+    port = free_port()
     group = subprocess.run(["id", "-gn"], check=True, capture_output=True, text=True).stdout.strip()
     settings = {"host": HOST, "port": port, "user": account.pw_name, "group": group, "base": base}
     (base / "proftpd.conf").write_text(PROFTPD.format(**settings, options="\n".join(options)))
@@ -88,7 +85,7 @@ def running_proftpd(base: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd
 def running_rclone(base: Path, *options: str) -> Iterator[Sshd]:
     """`rclone serve sftp` with those options; what clients call `/` is `base`/root."""
     program = need("rclone", "rclone")
-    keys, port = _keys(base, "ed25519"), _free_port()
+    keys, port = _keys(base, "ed25519"), free_port()
     (base / "root").mkdir()
     served = ["serve", "sftp", str(base / "root"), "--addr", f"{HOST}:{port}", "--key", str(base / "host_key")]
     own = ["--authorized-keys", str(keys.with_suffix(".pub")), "--config", str(base / "rclone.conf")]
@@ -124,17 +121,7 @@ def _running(command: list[str], base: Path, port: int, *, user: str) -> Iterato
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with socket.create_connection((HOST, port), timeout=1) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            time.sleep(0.02)
+        if greets(port):
+            return
+        time.sleep(0.02)
     raise AssertionError(f"the server did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -91,7 +91,7 @@ def _prepare(base: Path, *, authorized_options: str) -> None:
 def _start(program: Path, base: Path, options: Sequence[str]) -> tuple[int, subprocess.Popen[bytes]]:
     """Start on a free port, and on another one if somebody takes that before the server does."""
     for _ in range(START_ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         process = _launch(program, base, port=port, options=options)
         try:
             if _comes_up(process, base / "sshd.pid", port=port):
@@ -149,13 +149,14 @@ def _comes_up(process: subprocess.Popen[bytes], pid_file: Path, *, port: int) ->
     while time.monotonic() < deadline:
         if process.poll() is not None:
             return False
-        if pid_file.exists() and _greets(port):
+        if pid_file.exists() and greets(port):
             return True
         time.sleep(0.01)
     raise SshdError(f"no banner on port {port} in {START_SECONDS:g} s:\n{_log(pid_file.parent)}")
 
 
-def _greets(port: int) -> bool:
+def greets(port: int) -> bool:
+    """Whether an SSH server answers there."""
     try:
         with socket.create_connection((HOST, port), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"
@@ -163,7 +164,8 @@ def _greets(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody uses at the moment."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
