@@ -44,6 +44,11 @@ def _below(top: bytes, path: bytes) -> bytes:
     return b"%b/%b" % (top, path)
 
 
+def inside_entry(path: bytes) -> bytes:
+    """The path without the name of the entry; that name, of the entry itself."""
+    return path.partition(b"/")[2] or path
+
+
 def is_at_or_below(path: bytes, directory: bytes) -> bool:
     """Whether `path` is `directory` or something in it, at any depth."""
     return path == directory or path.startswith(directory + b"/")

@@ -13,7 +13,7 @@ import pytest
 from async_backup.cli import shipped
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = {"run", "restore", "list", "ls", "prune", "verify", "config", "schedule"}
+COMMANDS = {"run", "restore", "list", "ls", "find", "prune", "verify", "config", "schedule"}
 
 IN_BASH = """
 source "$1"

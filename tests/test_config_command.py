@@ -245,14 +245,14 @@ def test_without_a_file_a_profile_is_an_error_that_says_where_was_looked(tmp_pat
     assert "async-backup init" in done.output
 
 
-@pytest.mark.parametrize("command", ["run", "prune", "verify", "list", "ls", "restore"])
+@pytest.mark.parametrize("command", ["run", "prune", "verify", "list", "ls", "find", "restore"])
 def test_a_missing_file_is_an_error_of_every_command(tmp_path: Path, command: str) -> None:
     done = asked(command, "--config", str(tmp_path / "missing"))
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert "there is no configuration file" in done.output
 
 
-@pytest.mark.parametrize("command", ["prune", "verify", "list", "ls", "restore"])
+@pytest.mark.parametrize("command", ["prune", "verify", "list", "ls", "find", "restore"])
 def test_without_a_destination_a_command_says_how_to_name_one(command: str, tmp_path: Path) -> None:
     more = ["--to", str(tmp_path)] if command == "restore" else []
     done = asked(command, *more, XDG_CONFIG_HOME=str(tmp_path))
@@ -304,6 +304,7 @@ def test_a_profile_runs_and_is_listed_verified_pruned_and_restored(served: Path,
     assert [len(list((tmp_path / place).glob("*.gz"))) for place in ("one", "two")] == [1, 1]
     assert by_profile("list", served, "--json").stdout.count('"entry": "wiki"') == 2
     assert "wiki" in by_profile("ls", served, "wiki").stdout
+    assert by_profile("find", served, "*.txt").stdout.count("in 1 archive") == 2
     assert by_profile("restore", served, "wiki", "--to", str(tmp_path / "back")).returncode == 0
     assert (tmp_path / "back" / "wiki").is_dir()
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, type[Configured | Connecting] | None] = {
     "restore": Connecting,
     "list": Connecting,
     "ls": Connecting,
+    "find": Connecting,
     "prune": Configured,
     "verify": Configured,
     "doctor": Connecting,

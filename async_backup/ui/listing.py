@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from async_backup.archive.index import Footer, Member
+    from async_backup.catalog import StoredArchive
     from async_backup.listing.archives import ListedArchive, Listing
 
 _TYPES = {
@@ -49,16 +50,20 @@ def listing_lines(listing: Listing, destination: str, *, is_detailed: bool = Fal
 
 def _archive_lines(listed: ListedArchive, *, is_detailed: bool) -> Iterator[str]:
     archive, footer = listed.archive, listed.footer
-    mark = " " if archive.when else "*"
     unpacked, members = (size(footer.raw_length), str(footer.members)) if footer else ("-", "-")
     notes = [", ".join(archive.checksums) or "none", *_notes(footer)]
-    when = f"{archive.when or datetime.fromtimestamp(archive.mtime):%Y-%m-%d %H:%M:%S}{mark}"
-    yield f"  {when}{size(archive.size):>10}{unpacked:>12}{members:>10}  {', '.join(notes)}"
+    yield f"  {when_of(archive):20}{size(archive.size):>10}{unpacked:>12}{members:>10}  {', '.join(notes)}"
     if is_detailed:
         yield f"    {shown(archive.path)}"
         yield from (f"    {name} {value or '(not as we write it)'}" for name, value in listed.checksums.items())
         if listed.problem:
             yield f"    no index: {shown(listed.problem)}"
+
+
+def when_of(archive: StoredArchive) -> str:
+    """The time in its name; with a star the one of its last write, where its name tells none."""
+    when = archive.when or datetime.fromtimestamp(archive.mtime)
+    return f"{when:%Y-%m-%d %H:%M:%S}{'' if archive.when else '*'}"
 
 
 def _notes(footer: Footer | None) -> list[str]:

@@ -81,6 +81,21 @@ ListedPaths = Annotated[
         show_default="all that is in the archive",
     ),
 ]
+FoundPatterns = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATTERN", help="A name, or a pattern of gitignore, for paths inside entries.", show_default=False
+    ),
+]
+FoundEntries = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--entry",
+        metavar="ENTRY",
+        help="Look only into archives of it; may be given several times.",
+        show_default="all",
+    ),
+]
 VerifyNames = Annotated[
     list[str] | None,
     typer.Argument(

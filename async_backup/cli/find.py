@@ -1,0 +1,84 @@
+"""`async-backup find DEST PATTERN...`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from async_backup.archive.selection import compile_patterns
+from async_backup.archive_names import NameParser
+from async_backup.cli.execute import fail
+from async_backup.cli.options import archives, connection, output, tuning
+from async_backup.cli.options import profile as from_profile
+from async_backup.cli.output import complain, say
+from async_backup.cli.places import at_each, places
+from async_backup.cli.reading import read_until_stopped, where_of
+from async_backup.errors import ExitCode, SettingsError
+from async_backup.listing.finding import find as find_in
+from async_backup.text import shown
+from async_backup.ui.finding import finding_lines, version_fields
+from async_backup.ui.json_lines import json_line
+
+if TYPE_CHECKING:
+    from anyio import Event
+
+    from async_backup.listing.finding import Finding
+    from async_backup.remote.store import SftpStore
+
+
+def find(
+    ctx: from_profile.Context,
+    dest: from_profile.OptionalDest = None,
+    patterns: archives.FoundPatterns = None,
+    to: from_profile.Places = None,
+    profile: from_profile.Profile = None,
+    config: from_profile.Config = None,
+    entry: archives.FoundEntries = None,
+    timestamp_format: archives.TimestampFormats = None,
+    port: connection.Port = None,
+    key: connection.Keys = None,
+    known_hosts: connection.KnownHosts = None,
+    ssh_config: connection.SshConfig = None,
+    timeout: connection.Timeout = 60,
+    retries: tuning.Retries = tuning.DEFAULTS.retries,
+    as_json: output.JsonLines = False,
+) -> None:
+    """Find files in all archives: which hold them, and in which versions.
+
+    A PATTERN is one of gitignore, as for --exclude, matched against paths inside entries: report.odt at any depth,
+    '*.conf', '/etc/*.d/', 'docs/**/*.pdf'. Of a directory that matches nothing below it is told. Archives are not
+    fetched, only their indexes. With --profile the destinations are those of the profile, and all arguments are
+    patterns.
+    """
+    del profile, config
+    try:
+        destinations, words = places(ctx, dest, patterns or (), to)
+        _check(words)
+        wheres = [where_of(each, port, key, known_hosts, ssh_config, timeout, retries) for each in destinations]
+        names, entries = NameParser(archives.formats(timestamp_format)), list(map(os.fsencode, entry or ()))
+    except SettingsError as error:
+        fail(error, as_json=as_json)
+
+    async def look(store: SftpStore, stop: Event) -> Finding:
+        del stop
+        return await find_in(store, names, words, entries)
+
+    def find_at(number: int) -> int:
+        finding = read_until_stopped(wheres[number], look, as_json=as_json)
+        for archive, reason in finding.unread:
+            complain(f"not looked into: {shown(archive.path)}: {shown(reason)}")
+        fields = (version_fields(found, version) for found in finding.found for version in found.versions)
+        for line in map(json_line, fields) if as_json else finding_lines(finding):
+            say(line)
+        return ExitCode.INCOMPLETE if finding.unread else ExitCode.COMPLETE
+
+    at_each(destinations, find_at, as_json=as_json)
+
+
+def _check(patterns: list[str]) -> None:
+    if not patterns:
+        raise SettingsError("no pattern was given: name a file, or a pattern of gitignore, after the destination")
+    try:
+        compile_patterns(tuple(patterns))
+    except ValueError as error:
+        raise SettingsError(f"this is no pattern of gitignore: {error}") from error
