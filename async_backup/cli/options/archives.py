@@ -65,18 +65,18 @@ TimestampFormats = Annotated[
 ]
 ArchivePaths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PATH]...", help="Files and directories in the archive.", show_default="all of it"),
+    typer.Argument(metavar="PATH", help="Files and directories in the archive.", show_default="all of it"),
 ]
 Entries = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ENTRY]...", help="Entries, such as wiki for wiki-2026-11-20T031500.tar.gz.", show_default="all"
+        metavar="ENTRY", help="Entries, such as wiki for wiki-2026-11-20T031500.tar.gz.", show_default="all"
     ),
 ]
 ListedPaths = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH",
         help="Files, and directories of which what is directly in them is listed.",
         show_default="all that is in the archive",
     ),
@@ -99,7 +99,7 @@ FoundEntries = Annotated[
 VerifyNames = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ENTRY]...",
+        metavar="ENTRY",
         help="Entries (all their archives), NAME.tar.gz, or ENTRY@2026-11-20 (the newest not after that).",
         show_default="all archives",
     ),
