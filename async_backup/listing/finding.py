@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
 
-_AT_ONCE = 32
+_AT_ONCE = 64
 _LARGE = 16 << 20
 _LARGE_AT_ONCE = 2
 """Archives above `_LARGE` bytes whose indexes may be in memory at once."""
