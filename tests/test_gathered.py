@@ -104,3 +104,11 @@ async def test_what_comes_too_late_is_dropped() -> None:
         connection._send(bytes(LARGE))
         await turn()
         assert transport.written == []
+
+
+async def test_a_connection_that_was_lost_as_soon_as_it_was_made_drops_what_it_gets() -> None:
+    connection = SimpleNamespace(_transport=None, _send=None)
+    Gathered(connection)
+    connection._send(b"small")
+    connection._send(bytes(LARGE))
+    await turn()

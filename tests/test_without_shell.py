@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from anyio import create_task_group, fail_after
 
-from async_backup.config import Verify
+from async_backup.config import Limits, Verify
 from async_backup.errors import NoDigestCommand
 from tests.digest_servers import ChecksFiles, LoneCommands, as_proftpd, as_the_draft
 from tests.embedded import embedded_server
 from tests.other_servers import running_proftpd, running_rclone
 from tests.processes import kill_tree
 from tests.remote_contract import md5
-from tests.stores import login, on_sshd, opened
+from tests.stores import FEW, all_channels, login, on_sshd, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,12 +34,14 @@ LARGE = random.Random(1).randbytes(40 << 20)
 
 
 @asynccontextmanager
-async def served(base: Path, fault: Fault, *, verify: Verify = Verify.AUTO) -> AsyncIterator[SftpStore]:
+async def served(
+    base: Path, fault: Fault, *, verify: Verify = Verify.AUTO, limits: Limits = FEW, timeout: float = 2
+) -> AsyncIterator[SftpStore]:
     """A store on our server with that fault, whose directory is `base`/server/root."""
     with fail_after(30):
         async with (
             embedded_server(base / "server", fault) as server,
-            opened(server.destination(), server.ssh(2), verify=verify) as store,
+            opened(server.destination(), server.ssh(timeout), limits, verify=verify) as store,
         ):
             yield store
 
@@ -84,22 +87,21 @@ async def test_a_large_file_is_asked_for_on_a_connection_of_its_own(tmp_path: Pa
     async with served(tmp_path, fault) as store:
         path = made(tmp_path, "large", LARGE)
         assert await store.digest(path, len(LARGE)) == (md5(LARGE), "check-file")
-        aside = store._pool._aside
-        assert aside
-        assert aside.channels[0] not in store._pool.usable_channels()
-        aside.connection.abort()
+        own = store._pool._hashing
+        assert own
+        assert own.channels[0] not in store._pool.usable_channels()
+        own.connection.abort()
         assert await store.digest(path, len(LARGE)) == (md5(LARGE), "check-file")
-        assert store._pool._aside is not aside
+        assert store._pool._hashing is not own
     assert os.listdir(tmp_path / "server/root") == ["large"]
 
 
 async def test_a_digest_that_never_comes_is_read_back_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("async_backup.remote.check_file.SLOWEST", 1 << 30)
+    monkeypatch.setattr("async_backup.remote.pool.SLOWEST_HASHING", 1 << 30)
     monkeypatch.setattr("async_backup.remote.retry._FIRST_PAUSE", 0.01)
-    async with served(tmp_path, ChecksFiles(tmp_path / "server/root", silent_from=2)) as store:
-        store._verification._digests._ways[1]._timeout = 0.2  # type: ignore[attr-defined]
+    async with served(tmp_path, ChecksFiles(tmp_path / "server/root", silent_from=2), timeout=0.5) as store:
         path = made(tmp_path, "large", LARGE)
         assert await store.digest(path, len(LARGE)) == (md5(LARGE), "readback")
         assert len(store._pool.usable_channels()) > 0
@@ -191,13 +193,32 @@ async def test_proftpd_computes_digests_by_sftp(tmp_path: Path, algorithm: str) 
     assert os.listdir(tmp_path / "stored") == []
 
 
+@pytest.mark.parametrize("connections", [1, 2])
+async def test_without_a_further_connection_one_of_ours_is_used(tmp_path: Path, connections: int) -> None:
+    limits = replace(FEW, connections=connections, channels=1)
+    with running_proftpd(tmp_path, options=[f"MaxClientsPerHost {connections}"]) as server, fail_after(60):
+        (tmp_path / "a").write_bytes(LARGE)
+        async with opened(on_sshd(server, Path("/")), login(server), limits, verify=Verify.COMMAND) as store:
+            await all_channels(store, limits)
+            async with create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(store.digest, b"/a", len(LARGE))
+            assert await store.digest(b"/a", len(LARGE)) == (md5(LARGE), "check-file")
+            assert len(store._pool.usable_channels()) == 1
+            file = await store.create(b"/b")
+            await file.write(0, LARGE)
+            await file.finish()
+            assert await store.digest(b"/b", len(LARGE)) == (md5(LARGE), "check-file")
+    assert (tmp_path / "b").read_bytes() == LARGE
+
+
 async def test_a_process_of_proftpd_that_dies_while_it_hashes_costs_nothing(tmp_path: Path) -> None:
     with running_proftpd(tmp_path) as server, fail_after(60):
         (tmp_path / "a").write_bytes(LARGE)
         async with opened(on_sshd(server, Path("/")), login(server)) as store:
             assert (await store.digest(b"/a", len(LARGE))).computed_by == "check-file"
-            assert store._pool._aside
-            own = store._pool._aside.connection._connection.get_extra_info("sockname")[1]
+            assert store._pool._hashing
+            own = store._pool._hashing.connection._connection.get_extra_info("sockname")[1]
             kill_tree(_server_of(own))
             assert await store.digest(b"/a", len(LARGE)) == (md5(LARGE), "check-file")
 

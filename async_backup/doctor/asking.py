@@ -16,7 +16,6 @@ from async_backup.remote.digest import ways_without_shell
 from async_backup.remote.digest_command import COMMANDS, DigestCommand
 from async_backup.remote.digest_lines import ShellLines, parse_digest
 from async_backup.remote.ssh import examine
-from async_backup.remote.ssh.commands import Commands
 from async_backup.remote.ssh.translate import is_request_refused
 from async_backup.remote.verification import READBACK
 
@@ -126,12 +125,7 @@ async def _find_way_without_shell(patient: Patient) -> Finding:
 async def _way_without_shell(patient: Patient) -> str | None:
     """What computes digests without a shell, which is learnt; raises RemoteError where no file can be written."""
     probe = await patient.probe()
-
-    async def commands() -> Commands:
-        return Commands(await patient.connection())
-
-    known = {"algorithm": patient.settings.hash, "host": patient.host}
-    for way in ways_without_shell(patient.channel, patient.channel, commands, **known, timeout=_COMMAND_PATIENCE):
+    for way in ways_without_shell(patient, patient.settings.hash, _COMMAND_PATIENCE):
         with suppress(RemoteError):
             found = await way.find(probe, patient.content_digest)
             patient.learn(digest_command=found, verification=found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,12 @@ from async_backup.errors import AuthenticationError, BackupError, ConnectionDrop
 from async_backup.remote import steps
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.naming import RunId
+from async_backup.remote.ssh.commands import Commands
 from async_backup.remote.ssh.dial import Dialer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from async_backup.doctor.model import DoctorSettings
     from async_backup.remote.ssh.connection import Channel, Connection
     from async_backup.remote.ssh.shell import Shell
@@ -79,6 +83,16 @@ class Patient:
         if self._channel is None or not self._channel.is_usable:
             self._channel = await (await self.connection()).open_channel()
         return self._channel
+
+    async def commands(self) -> Commands:
+        """What runs commands without a shell; raises BackupError."""
+        return Commands(await self.connection())
+
+    @asynccontextmanager
+    async def hashing(self, size: int) -> AsyncIterator[Channel]:
+        """The channel: all that is hashed here is small."""
+        del size
+        yield await self.channel()
 
     def give_up_connection(self) -> None:
         """It gave no answer, or a request on it was cancelled: the next step gets a new one."""

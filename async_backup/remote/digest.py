@@ -10,12 +10,11 @@ from async_backup.remote.digest_command import COMMANDS, DigestCommand
 from async_backup.remote.digest_lines import BareLines, ShellLines
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from async_backup.remote.base import StoredDigest
+    from async_backup.remote.check_file import DigestSource
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.commands import Commands
-    from async_backup.remote.ssh.connection import Channel
 
 _BARE = 2
 """Of the commands: what is tried without a shell."""
@@ -35,23 +34,15 @@ def ways(pool: Pool, algorithm: str, timeout: float) -> Sequence[DigestWay]:
     """All of them, the best first: a shell that stays, then `ways_without_shell`."""
     known = {"algorithm": algorithm, "host": pool.host}
     in_shell = DigestCommand(pool.shell, ShellLines(), COMMANDS[algorithm], **known, timeout=timeout)
-    return in_shell, *ways_without_shell(pool.channel, pool.aside, pool.commands, **known, timeout=timeout)
+    return in_shell, *ways_without_shell(pool, algorithm, timeout)
 
 
-def ways_without_shell(
-    channel: Callable[[], Awaitable[Channel]],
-    aside: Callable[[], Awaitable[Channel]],
-    commands: Callable[[], Awaitable[Commands]],
-    *,
-    algorithm: str,
-    host: str,
-    timeout: float,
-) -> Sequence[DigestWay]:
-    """A request of SFTP, and a session for each command; see `Pool` for what they are given."""
-    known = {"algorithm": algorithm, "host": host}
+def ways_without_shell(server: DigestSource, algorithm: str, timeout: float) -> Sequence[DigestWay]:
+    """A request of SFTP, and a session for each command."""
+    known = {"algorithm": algorithm, "host": server.host}
     return (
-        CheckFile(channel, aside, **known, timeout=timeout),
-        DigestCommand(commands, BareLines(), COMMANDS[algorithm][:_BARE], **known, timeout=timeout),
+        CheckFile(server, algorithm=algorithm),
+        DigestCommand(server.commands, BareLines(), COMMANDS[algorithm][:_BARE], **known, timeout=timeout),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.digest_lines import is_plain
+from async_backup.remote.pool import SLOWEST_HASHING
 from async_backup.together import Together
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ COMMANDS = {
     "sha512": ("sha512sum", "sha512 -q", "shasum -a 512", "openssl dgst -sha512 -r", "digest -a sha512"),
 }
 """Those of GNU and of BSD come first: servers that let nobody have a shell offer them, if any."""
-
-SLOWEST = 2 << 20
-"""Bytes a second that the slowest server hashes: a digest may take a file's size by this, and the time limit."""
 
 _SMALL = 256 << 10
 """Bytes of a file whose digest takes hardly more than to start the command: it is asked for together with others."""
@@ -127,7 +125,7 @@ class DigestCommand:
 
     async def _alone(self, command: str, path: bytes, size: int) -> str:
         runner = await self._runner()
-        answer = await runner.run(self._lines.one(command, path), self._timeout + size / SLOWEST, 1 + size)
+        answer = await runner.run(self._lines.one(command, path), self._timeout + size / SLOWEST_HASHING, 1 + size)
         value = self._lines.digest(answer, self._algorithm, path)
         if value is None:
             said = answer.output.strip()[:200].decode("utf-8", "backslashreplace")
@@ -141,7 +139,7 @@ class DigestCommand:
             return nothing
         line, size = self._lines.several(self._command, paths), len(paths) * _SMALL
         try:
-            answer = await (await self._runner()).run(line, self._timeout + size / SLOWEST, size)
+            answer = await (await self._runner()).run(line, self._timeout + size / SLOWEST_HASHING, size)
         except RemoteError:  # a lost connection too: each finds out for itself, and tries again for itself
             self._patience = 0
             return nothing

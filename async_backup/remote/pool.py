@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from async_backup.remote.ssh.dial import Dialer
     from async_backup.remote.ssh.shell import Shell
 
+SLOWEST_HASHING = 2 << 20
+"""Bytes a second of the slowest server: a digest may take a file's size by this, and the time limit."""
+
 _CLOSING_GRACE = 2.0
 _CHECKS_A_TIMEOUT = 8
 _DIALS_AT_ONCE = 3
@@ -33,6 +36,8 @@ class _Link:
         self.channels: list[Channel] = []
         self.shell: Shell | None = None
         self.commands = Commands(connection)
+        self.bytes_hashed = 0
+        """What the server has to hash before it answers."""
         self.most_channels: int | None = None
         """What the server allows, once it has refused one."""
         self._opening_shell = Lock()
@@ -77,8 +82,8 @@ class Pool:
         self._retries = retries
         self._timeout = timeout
         self._links: list[_Link] = []
-        self._aside: _Link | None = None
-        self._turn_aside = Lock()
+        self._hashing: _Link | None = None
+        self._turn_to_hash = Lock()
         self._failure: BackupError | None = None
         self._change = Condition()
         self._loss = Event()
@@ -130,17 +135,36 @@ class Pool:
         await self.channel()
         return min((link.commands for link in self._links if link.connection.is_usable), key=lambda it: it.load)
 
-    async def aside(self) -> Channel:
-        """A channel of a connection of its own, for requests that keep a server from answering others.
+    @asynccontextmanager
+    async def hashing(self, size: int) -> AsyncIterator[Channel]:
+        """A channel for a request that keeps the server at work on `size` bytes; raises BackupError.
 
-        Nobody watches it. Raises BackupError.
+        A server that deals with the requests of a connection one after another answers no other meanwhile. So it is one
+        of a connection of its own; where the server takes no further one, one of ours, which others leave then.
         """
-        async with self._turn_aside:
-            if not (self._aside and self._aside.usable_channels()):
-                self._aside = _Link(await self._dialer.dial())
-                self._aside.connection.expect_silence()
-                await self._aside.open_channel()
-            return self._aside.usable_channels()[0]
+        async with self._turn_to_hash:
+            if not (self._hashing and self._hashing.usable_channels()):
+                self._hashing = await self._link_to_hash()
+                self._hashing.connection.expect_silence()
+            link = self._hashing
+        link.bytes_hashed += size
+        try:
+            yield link.usable_channels()[0]
+        finally:
+            link.bytes_hashed -= size
+
+    async def _link_to_hash(self) -> _Link:
+        try:
+            link = _Link(await self._dialer.dial())
+            await link.open_channel()
+        except BackupError:
+            await self.channel()
+            links = [link for link in self._links if link.usable_channels()]
+            link = min(links, key=lambda link: sum(channel.load for channel in link.channels))
+            if len(links) > 1:
+                self._links.remove(link)
+                self._wanted_connections = len(links) - 1
+        return link
 
     def drop_shells(self) -> None:
         """Leave the sessions of shells to the channels: they are of no use on this server."""
@@ -232,11 +256,15 @@ class Pool:
         while True:
             await sleep(self._timeout / _CHECKS_A_TIMEOUT)
             queued = sum(channel.watch.bytes_under_way for channel in self.usable_channels())
-            for link in self._links:
+            for link in self._all_links():
                 self._discard_stalled(link, queued)
 
+    def _all_links(self) -> list[_Link]:
+        return list(dict.fromkeys([*self._links, *([self._hashing] if self._hashing else [])]))
+
     def _discard_stalled(self, link: _Link, queued: int) -> None:
-        stalled = [channel for channel in link.usable_channels() if channel.watch.is_stalled(queued)]
+        patience = link.bytes_hashed / SLOWEST_HASHING
+        stalled = [channel for channel in link.usable_channels() if channel.watch.is_stalled(queued, patience)]
         for channel in stalled:
             channel.discard()
         if stalled and not link.usable_channels():
@@ -246,7 +274,7 @@ class Pool:
 
     async def close(self) -> None:
         """End all connections, at once where they do not answer."""
-        links = [*self._links, *([self._aside] if self._aside else [])]
+        links = self._all_links()
         with move_on_after(_CLOSING_GRACE, shield=True):
             for link in links:
                 await link.connection.close()

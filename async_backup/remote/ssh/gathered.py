@@ -18,7 +18,7 @@ class Gathered:
     """Stands in one connection in the place of what hands packets to the transport, in their order."""
 
     def __init__(self, connection: Any) -> None:
-        self._transport = connection._transport
+        self._transport = connection._transport  # None where it was lost as soon as it was made
         self._loop = get_running_loop()
         self._packets: list[bytes] = []
         connection._send = self._send
@@ -39,6 +39,6 @@ class Gathered:
             self._write(b"".join(packets))
 
     def _write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
+        if self._transport is not None and not self._transport.is_closing():
             with suppress(ConnectionError):
                 self._transport.write(data)

@@ -55,9 +55,9 @@ class Watch:
     def bytes_under_way(self) -> int:
         return sum(size for _, size in self._under_way.values())
 
-    def is_stalled(self, bytes_before: int) -> bool:
-        """Whether an answer is overdue, with `bytes_before` bytes on the same line."""
-        allowed = self._timeout + min(bytes_before / _SLOWEST_RATE, _MOST_PATIENCE * self._timeout)
+    def is_stalled(self, bytes_before: int, patience: float = 0.0) -> bool:
+        """Whether an answer is overdue, with `bytes_before` bytes on the same line and `patience` seconds more."""
+        allowed = self._timeout + patience + min(bytes_before / _SLOWEST_RATE, _MOST_PATIENCE * self._timeout)
         return bool(self._under_way) and time.monotonic() - self._since > allowed
 
     def cancel(self) -> None:
