@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,7 @@ class LoneCommands(Fault):
     async def on_command(self, process: asyncssh.SSHServerProcess[bytes]) -> bool:
         self.hit()
         line = process.command or ""
+        assert line.isprintable()
         self.lines.append(line)
         command, _, names = line.partition(" /")
         paths = [f"/{name}" for name in names.split(" /")]
@@ -100,7 +102,7 @@ class LoneCommands(Fault):
             process.stderr.write(b"Command not found. Use 'help' to get a list of commands.\n")
             process.exit(1)
             return True
-        for path in paths:
+        for path in (re.sub(r"\\(.)", r"\1", path) for path in paths):
             content = await to_thread.run_sync((self._root / path[1:]).read_bytes)
             process.stdout.write(f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}  {path}\n".encode())
         process.exit(0)

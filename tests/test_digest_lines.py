@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from async_backup.remote import digest_lines
 from async_backup.remote.digest_lines import (
+    BareLines,
     ShellLines,
     command_line,
     is_plain,
@@ -93,6 +94,20 @@ def test_several_plain_files_are_asked_for_in_one_line(tmp_path: Path, shell: li
     result = subprocess.run(shell, executable=program, input=line + b"\n", capture_output=True, check=True)
     expected = [hashlib.md5(path, usedforsecurity=False).hexdigest() for path in paths]
     assert parse_digests(Answer(0, result.stdout), "md5", paths) == expected
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_bare_line_names_the_file_to_every_shell(shell: list[str]) -> None:
+    program = shutil.which(shell[0])
+    if program is None:
+        pytest.skip(f"no {shell[0]} on this machine")
+    lines = BareLines()
+    paths = [b"/" + bytes([97, code, 97]) for code in range(1, 256)] + [b"/-a b [c] \xc3\xbc:@=+,", b"/[a-z]", b"/  "]
+    taken = [path for path in paths if lines.takes(path)]
+    assert len(taken) > 190
+    script = b"\n".join(lines.one("printf '%s\\n'", path) for path in taken)
+    result = subprocess.run(shell, executable=program, input=script + b"\n", capture_output=True, check=True)
+    assert result.stdout.splitlines() == taken
 
 
 @given(st.binary(max_size=20) | st.text("/abc.-_ ~*=", max_size=9).map(os.fsencode))

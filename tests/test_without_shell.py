@@ -143,31 +143,55 @@ async def test_small_files_are_asked_for_together_where_the_server_takes_that(
     assert len(fault.lines) < 10 or not with_several
 
 
-@pytest.mark.parametrize("name", ["a b", "a;id", "$(id)", "-n", "a\nb", "ü", "a'b", "*"])
-async def test_without_a_shell_only_plain_names_are_handed_to_commands(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("-n", "md5sum /-n"),
+        ("a b", "md5sum /a\\ b"),
+        ("[a]", "md5sum /\\[a\\]"),
+        ("me@here:80=1+1,2", "md5sum /me@here:80=1+1,2"),
+        ("\u00fc", "md5sum /\u00fc"),
+    ],
+)
+async def test_without_a_shell_names_that_do_no_harm_are_handed_to_commands(
+    tmp_path: Path, name: str, line: str
+) -> None:
+    fault = LoneCommands(tmp_path / "server/root", "md5sum")
+    async with served(tmp_path, fault) as store:
+        path = made(tmp_path, name, b"content")
+        assert await store.digest(path, 1 << 20) == (md5(b"content"), "md5sum")
+    assert fault.lines[-1] == line
+
+
+@pytest.mark.parametrize(
+    "name", ["a;id", "$(id)", "a\nb", "a'b", 'a"b', "*", "a&id", "a|id", "{a,b}", "a!b", "a\\b", "%a%"]
+)
+async def test_without_a_shell_all_other_names_are_read_back(tmp_path: Path, name: str) -> None:
     fault = LoneCommands(tmp_path / "server/root", "md5sum")
     async with served(tmp_path, fault) as store:
         lines = len(fault.lines)
         path = made(tmp_path, name, b"content")
-        is_plain = name == "-n"
-        assert await store.digest(path, 7) == (md5(b"content"), "md5sum" if is_plain else "readback")
-        assert fault.lines[lines:] == (["md5sum /-n"] if is_plain else [])
+        assert await store.digest(path, 7) == (md5(b"content"), "readback")
+        assert fault.lines[lines:] == []
 
 
 async def test_where_a_command_is_insisted_on_other_names_fail(tmp_path: Path) -> None:
     async with served(tmp_path, LoneCommands(tmp_path / "server/root", "md5sum"), verify=Verify.COMMAND) as store:
-        path = made(tmp_path, "a b", b"content")
+        path = made(tmp_path, "a;b", b"content")
         with pytest.raises(NoDigestCommand, match="such a file"):
             await store.digest(path, 7)
 
 
 async def test_rclone_computes_digests_by_lone_commands(tmp_path: Path) -> None:
     with running_rclone(tmp_path) as server, fail_after(60):
-        (tmp_path / "root" / "a.gz").write_bytes(LARGE)
+        names = ["a.gz", "a b [c] \u00fc,:=@+.gz"]
+        for name in names:
+            (tmp_path / "root" / name).write_bytes(LARGE)
         async with opened(on_sshd(server, Path("/")), login(server)) as store:
             assert store.verification == "md5sum"
-            assert await store.digest(b"/a.gz", len(LARGE)) == (md5(LARGE), "md5sum")
-    assert os.listdir(tmp_path / "root") == ["a.gz"]
+            for name in names:
+                assert await store.digest(b"/" + name.encode(), len(LARGE)) == (md5(LARGE), "md5sum")
+    assert sorted(os.listdir(tmp_path / "root")) == sorted(names)
 
 
 @pytest.mark.parametrize("mode", ["off", "writes"])

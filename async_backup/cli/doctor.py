@@ -21,7 +21,7 @@ from async_backup.errors import SettingsError
 from async_backup.profiles.model import check_name
 from async_backup.profiles.reading import load
 from async_backup.profiles.writing import add_profile
-from async_backup.remote.verification import READBACK
+from async_backup.remote.base import READBACK
 from async_backup.text import shown
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from anyio import fail_after
 from async_backup.doctor.findings import failed, joined, ok, skipped, warning
 from async_backup.doctor.model import Step
 from async_backup.errors import ConnectionDropped, NoDigestCommand, NoSession, RemoteError, Unreachable
+from async_backup.remote.base import READBACK
 from async_backup.remote.digest import ways_without_shell
 from async_backup.remote.digest_command import COMMANDS, DigestCommand
 from async_backup.remote.digest_lines import ShellLines, parse_digest
 from async_backup.remote.ssh import examine
 from async_backup.remote.ssh.translate import is_request_refused
-from async_backup.remote.verification import READBACK
 
 if TYPE_CHECKING:
     from async_backup.doctor.model import Finding

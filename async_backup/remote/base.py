@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+READBACK = "readback"
+"""What has computed a digest where this program did, from what it read back."""
+
+
 class RemoteEntry(NamedTuple):
     """A name in a directory: when its content last changed by the server's clock (seconds), and its size in bytes."""
 

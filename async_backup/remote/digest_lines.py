@@ -21,7 +21,9 @@ _VOLUMES = b"/volume[0-9]*"
 
 _VOLUME = re.compile(rb"/volume[0-9]{1,4}")
 _MOST_VOLUMES = 16
+_ESCAPED = re.compile(rb"[ \[\]]")
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+_HARMLESS = _PLAIN | frozenset(b" []:@=+,") | frozenset(range(0x80, 0x100))
 
 
 def command_line(command: str, path: bytes) -> bytes:
@@ -140,18 +142,22 @@ class ShellLines:
 
 
 class BareLines:
-    """For whatever else takes a command and names, as the restricted shells of storage boxes do: plain names only."""
+    """For whatever else takes a command and names, as the restricted shells of storage boxes do.
+
+    Nobody knows how they read a line. So names may hold nothing that any shell takes for more than a part of a name,
+    with a backslash before what parts words or stands for other names.
+    """
 
     def __str__(self) -> str:
         return ""
 
     def takes(self, path: bytes) -> bool:
         """See `Lines`."""
-        return is_plain(path)
+        return path.startswith(b"/") and _HARMLESS.issuperset(path)
 
     def one(self, command: str, path: bytes) -> bytes:
         """See `Lines`."""
-        return bare_line(command, [path])
+        return bare_line(command, [_ESCAPED.sub(rb"\\\g<0>", path)])
 
     def digest(self, answer: Answer, algorithm: str, path: bytes) -> str | None:
         """See `Lines`."""

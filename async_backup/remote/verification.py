@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from async_backup.config import Verify
 from async_backup.errors import NoDigestCommand, RemoteError
-from async_backup.remote.base import StoredDigest
+from async_backup.remote.base import READBACK, StoredDigest
 from async_backup.remote.retry import retried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from async_backup.remote.digest import ServerDigests
-
-READBACK = "readback"
 
 
 class Verification:

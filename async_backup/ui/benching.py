@@ -31,6 +31,7 @@ from async_backup.benching.results import (
     job_rate,
     rate,
 )
+from async_backup.remote.base import READBACK
 from async_backup.text import counted, duration, shown, size
 from async_backup.ui.display import Display
 from async_backup.ui.lines import Lines
@@ -48,7 +49,6 @@ _WIDTH = 79
 _NAME = 38
 _VALUE = 14
 _BAR = 20
-_READBACK = "readback"
 _LINE, _HERE, _SERVER, _WHOLE = "the line", "this machine", "the server", "the whole job"
 
 
@@ -141,7 +141,7 @@ def _described_server(event: ServerDigest | SmallFiles) -> tuple[str, str, str]:
     if isinstance(event, SmallFiles):
         name = f"small files, {event.at_once} at once"
         return name, f"{event.files / event.seconds:.0f} a second", "written, flushed, named"
-    how = "read back" if event.computed_by == _READBACK else shown(event.computed_by)
+    how = "read back" if event.computed_by == READBACK else shown(event.computed_by)
     speed = _speed(rate(event.at_once * event.size, event.seconds))
     return f"digest, {event.at_once} at once", speed, f"{how}, {size(event.size)}"
 

@@ -20,6 +20,7 @@ from async_backup.events import (
     Stopping,
 )
 from async_backup.model import Committed, Failed, Interrupted
+from async_backup.remote.base import READBACK
 from async_backup.text import counted, one_line, shown, size
 from async_backup.ui.lines import NORMAL, Lines
 from async_backup.ui.summary import summary
@@ -38,6 +39,7 @@ class PlainPrinter(Lines):
     def __init__(self, out: Callable[[str], None], err: Callable[[str], None], verbosity: int = NORMAL) -> None:
         super().__init__(out, err, verbosity)
         self._told: list[BackupError] = []
+        self._verifications: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -77,7 +79,8 @@ class PlainPrinter(Lines):
 
     def _connected(self, event: Connected) -> None:
         self._detail(f"connected to {event.host}, directory {shown(event.directory)}")
-        if event.verification == "readback":
+        self._verifications[event.destination] = event.verification
+        if event.verification == READBACK:
             because = f" ({shown(event.reason)})" if event.reason else ""
             self._out(f"verification: archives are read back from the server and hashed here{because}")
         else:
@@ -90,6 +93,12 @@ class PlainPrinter(Lines):
         else:
             self._err(f"attempt {attempt} at {shown(entry.path)} failed, trying again: {one_line(error)}")
 
+    def _how(self, outcome: Committed) -> str:
+        """Said where it is not as it was announced."""
+        is_read_back = outcome.stored.computed_by == READBACK
+        is_news = is_read_back and self._verifications.get(outcome.destination) != READBACK
+        return " (read back: the server gave no digest of it)" if is_news else ""
+
     def _mismatch(self, entry: Entry, error: DigestMismatch) -> None:
         self._err(f"hash values of {shown(entry.archive)} do not match")
         self._err(f"  before upload: {error.sent}")
@@ -99,7 +108,7 @@ class PlainPrinter(Lines):
     def _ended(self, outcome: Committed | Failed | Interrupted) -> None:
         match outcome:
             case Committed():
-                self._out(f"hash values of {shown(outcome.entry.archive)} match")
+                self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
                 self._out(f"  before upload: {outcome.digest}")
                 self._out(f"  after upload:  {outcome.stored.value}")
                 self._out(f"upload completed: {route(outcome.entry, outcome.destination)} ({size(outcome.size)})")

@@ -13,6 +13,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from async_backup.remote.base import READBACK
 from async_backup.text import counted, duration, one_line, shown, size
 from async_backup.ui.columns import Amount, Speed
 from async_backup.ui.display import ProgressDisplay
@@ -41,7 +42,6 @@ _WORDS = {
     Verdict.UNVERIFIED: "NOT VERIFIED",
     Verdict.DAMAGED: "DAMAGED",
 }
-_READBACK = "readback"
 
 
 class VerifyPrinter(Lines):
@@ -69,7 +69,7 @@ class VerifyPrinter(Lines):
                 pass
 
     def _method(self, event: MethodFound) -> None:
-        if event.computed_by == _READBACK:
+        if event.computed_by == READBACK:
             because = f" ({shown(event.reason)})" if event.reason else ""
             self._out(f"verification: archives are read back from the server and hashed here{because}")
         else:
@@ -116,7 +116,7 @@ def _how(report: VerifyReport, *, deep: bool) -> Iterator[str]:
         if deep:
             yield "every segment read"
         else:
-            yield "read back" if method == _READBACK else f"{method} on the server"
+            yield "read back" if method == READBACK else f"{method} on the server"
     yield duration(report.seconds)
 
 

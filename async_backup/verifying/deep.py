@@ -12,6 +12,7 @@ from async_backup.archive.index import FOOTER_SIZE, FOOTER_TAG
 from async_backup.archived import NoIndex, read_archive
 from async_backup.checksum_files import checksum_name, write_checksum_file
 from async_backup.errors import NO_SERVER, BackupError, DamagedArchive, RemoteError
+from async_backup.remote.base import READBACK
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
 from async_backup.remote.places import SMALL, open_listed, path_in
 from async_backup.slots import slot_size
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from async_backup.verifying.model import Progress
     from async_backup.verifying.streams import StreamState
 
-READBACK = "readback"
 _FOOTER_BEGINNING = extra_member(FOOTER_TAG, bytes(FOOTER_SIZE - EXTRA_OVERHEAD))[:EXTRA_HEAD_SIZE]
 _FOOTER_MAGIC = b"async-backup"
 _BAD_FOOTER = "the footer at its end is damaged, or of a newer version of this program"

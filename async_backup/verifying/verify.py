@@ -17,6 +17,7 @@ from async_backup.errors import NO_SERVER, BackupError, NoDigestCommand, RemoteE
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warm_up
+from async_backup.remote.digest_lines import is_plain
 from async_backup.remote.naming import RunId
 from async_backup.remote.places import path_in
 from async_backup.remote.store import open_archives
@@ -133,8 +134,8 @@ class _Verification:
 
 
 async def _find_command(store: SftpStore, group: Sequence[Item]) -> None:
-    """Try commands on a checksum file: it is small, and it is there."""
-    for item in sorted(group, key=lambda item: item.size):
+    """Try commands on a checksum file: it is small, and it is there; the plainer its name, the better."""
+    for item in sorted(group, key=lambda item: (not is_plain(b"/" + item.checksum_file), item.size)):
         if item.size:
             try:
                 return await store.find_digest_command(path_in(store, item.checksum_file))

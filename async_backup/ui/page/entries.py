@@ -6,6 +6,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from async_backup.model import Committed, Failed
+from async_backup.remote.base import READBACK
 from async_backup.text import duration, size
 from async_backup.ui.page.facts import ENTRIES_LISTED, FirstOnes
 from async_backup.ui.page.html import element, joined
@@ -55,7 +56,7 @@ def _verification(facts: Facts, destination: str) -> str:
     connected = facts.record.connected.get(destination)
     if connected is None:
         return "not reached"
-    if connected.verification == "readback":
+    if connected.verification == READBACK:
         return "reading back" + (f" ({connected.reason})" if connected.reason else "")
     return f"{connected.verification} on the server"
 
