@@ -41,6 +41,7 @@ from async_backup.benching.results import (
 from async_backup.config import Destination, Limits
 from async_backup.errors import BackupError, ExitCode, RemoteDenied, SettingsError, SourceError, Unreachable
 from async_backup.remote.naming import RunId
+from tests.other_servers import running_proftpd, running_rclone
 from tests.proxy import FaultProxy
 from tests.stores import calm_sshd, login, on_sshd
 
@@ -268,6 +269,27 @@ async def test_a_server_that_opens_few_channels_is_measured_with_those(target: P
     assert refused
     assert all(one.channels == 1 for one in report.measurements if isinstance(one, Upload))
     assert report.jobs
+
+
+@pytest.mark.parametrize("overwrite", ["on", "off"])
+async def test_a_server_that_opens_a_file_once_is_measured_with_several_files(tmp_path: Path, overwrite: str) -> None:
+    base = tmp_path / "proftpd"
+    base.mkdir()
+    with running_proftpd(base, options=[f"AllowOverwrite {overwrite}"]) as server:
+        (base / "d").mkdir()
+        report = await bench(BenchSettings(on_sshd(server, Path("/d")), login(server), LIMITS, seconds=7))
+        assert any(isinstance(one, Upload) for one in report.measurements)
+        assert not any(isinstance(one, NotMeasured) and "upload" in one.what for one in report.measurements)
+        assert world(base / "d") == {}
+
+
+async def test_a_server_that_takes_files_in_order_is_measured_so(tmp_path: Path) -> None:
+    base = tmp_path / "rclone"
+    base.mkdir()
+    with running_rclone(base) as server:
+        report = await bench(BenchSettings(on_sshd(server, Path("/d")), login(server), LIMITS, seconds=7))
+    assert any(isinstance(one, Upload) for one in report.measurements)
+    assert world(base / "root") == {}
 
 
 async def test_a_slow_line_is_measured_in_its_time_too(sshd: Sshd, target: Path) -> None:

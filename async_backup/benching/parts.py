@@ -60,6 +60,7 @@ _BEFORE_STOPPING = 0.85
 """The share of the whole job's time after which it is stopped, which takes a moment itself."""
 
 _GUESSED_RATIO = 0.5
+_GUESSED_RATE = 20 << 20
 _MOST_RATE = 400 << 20
 
 
@@ -127,7 +128,7 @@ class Parts:
 
     async def _make_ready(self) -> Path:
         seconds = self._begin(_SAMPLE)
-        expected = min(_MOST_RATE, self._upload_rate / _GUESSED_RATIO)
+        expected = min(_MOST_RATE, (self._upload_rate or _GUESSED_RATE) / _GUESSED_RATIO)
         if self._settings.sample is Sample.MANY_SMALL and self._small_files:
             expected = min(expected, self._small_files * SMALL_ENTRY)
         return await make_ready(self._settings, self._scratch, expected * self._job_seconds(), seconds, self._tell)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import move_on_after, sleep
 
 from async_backup.benching.results import NotMeasured, Upload
-from async_backup.errors import BackupError, ConnectionDropped
+from async_backup.errors import BackupError, ConnectionDropped, RemoteError
+from async_backup.remote import steps
 from async_backup.remote.handles import close_quietly
+from async_backup.remote.order import takes_any_order
 from async_backup.remote.pool import open_pool
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 REGION = 64 << 20
 """Bytes of the file that is written again and again: what a server's disk has to hold."""
+
+_APART = 512 << 20
+"""Bytes of all files together where each channel has to have its own, written from its beginning to its end."""
 
 _FIRST_BURST = 32 << 10
 _LARGEST_BURST = 4 << 20
@@ -62,7 +67,10 @@ def candidates(own: Lanes, seconds: float) -> list[Lanes]:
 
 
 class Uploads:
-    """Measures one constellation of channels after another, on one file. Use `open_uploads`."""
+    """Measures one constellation of channels after another, on one file. Use `open_uploads`.
+
+    Where the server does not let a file be written again, or opened more than once, each channel has a file of its own.
+    """
 
     def __init__(self, pool: Pool, path: bytes, round_trip: float) -> None:
         self._pool = pool
@@ -70,25 +78,31 @@ class Uploads:
         self._round_trip = round_trip
         self._comfortable = _LARGEST_BURST
         self._data = os.urandom(_LARGEST_BURST)
+        self._numbers: Iterator[int] | None = None
+        """For the names of files, where each channel has its own."""
 
     async def prepare(self, seconds: float) -> None:
         """Create the file, and find out how much the line takes at once; raises RemoteError."""
         channel = await self._pool.channel()
+        trial = self._path + b"-trial"
+        self._numbers = None if await takes_any_order(channel, trial) else count()
+        await steps.remove(channel, trial)
         handle = await channel.open(self._path, OpenFlags.CREATE)
-        size, end = _FIRST_BURST, time.monotonic() + seconds
+        size, begin, end = _FIRST_BURST, 0, time.monotonic() + seconds
         while size <= _LARGEST_BURST and time.monotonic() < end:
-            took = await self._burst(handle, size)
+            took = await self._burst(handle, begin, size)
+            begin += size
             if took - 2 * self._round_trip > _COMFORT:
                 self._comfortable = max(_FIRST_BURST, size // 2)
                 break
             size *= 2
         await handle.close()
 
-    async def _burst(self, handle: Handle, size: int) -> float:
+    async def _burst(self, handle: Handle, begin: int, size: int) -> float:
         began, step = time.monotonic(), handle.channel.chunk
         async with task_group() as tasks:
             for start in range(0, size, step):
-                tasks.start_soon(handle.write, start, self._data[start : min(size, start + step)])
+                tasks.start_soon(handle.write, begin + start, self._data[start : min(size, start + step)])
         return time.monotonic() - began
 
     async def wait_for(self, most: Lanes, seconds: float) -> None:
@@ -116,6 +130,11 @@ class Uploads:
                 await self._write(channels, meter, room)
         except ConnectionDropped:
             raise
+        except RemoteError as error:
+            if self._numbers is not None:
+                return NotMeasured(what, str(error))
+            self._numbers = count()
+            return await self.measure(lanes, seconds)
         except BackupError as error:
             return NotMeasured(what, str(error))
         size, took = meter.counted()
@@ -133,22 +152,40 @@ class Uploads:
     async def _write(self, channels: Sequence[Channel], meter: _Meter, room: int) -> None:
         share = room // len(channels)
         piece = max(_LEAST_PIECE, min(share // 2, *(channel.chunk for channel in channels)))
-        offsets = (number * piece % (REGION - piece) for number in count())
-        handles = [await channel.open(self._path, OpenFlags.WRITE) for channel in channels]
-        meter.start()
-        async with task_group() as tasks:
-            for handle in handles:
-                for _ in range(min(handle.channel.depth, max(1, share // piece))):
-                    tasks.start_soon(self._write_on, handle, meter, piece, offsets)
-        async with task_group() as tasks:
-            for handle in handles:
-                tasks.start_soon(close_quietly, handle)
+        targets = await self._targets(channels, piece)
+        try:
+            meter.start()
+            async with task_group() as tasks:
+                for handle, offsets in targets:
+                    for _ in range(min(handle.channel.depth, max(1, share // piece))):
+                        tasks.start_soon(self._write_on, handle, meter, piece, offsets)
+        finally:
+            async with task_group() as tasks:
+                for handle, _ in targets:
+                    tasks.start_soon(self._end, handle)
+
+    async def _targets(self, channels: Sequence[Channel], piece: int) -> list[tuple[Handle, Iterator[int]]]:
+        """An open file for each channel, and where in it to write next."""
+        if self._numbers is None:
+            offsets = (number * piece % (REGION - piece) for number in count())
+            return [(await channel.open(self._path, OpenFlags.WRITE), offsets) for channel in channels]
+        each = _APART // len(channels)
+        return [
+            (await channel.open(b"%b-%d" % (self._path, number), OpenFlags.CREATE), iter(range(0, each, piece)))
+            for channel, number in zip(channels, self._numbers, strict=False)
+        ]
 
     async def _write_on(self, handle: Handle, meter: _Meter, piece: int, offsets: Iterator[int]) -> None:
         data = self._data[:piece]
-        while not meter.is_over:
-            await handle.write(next(offsets), data)
+        while not meter.is_over and (offset := next(offsets, None)) is not None:
+            await handle.write(offset, data)
             meter.note(piece)
+
+    async def _end(self, handle: Handle) -> None:
+        await close_quietly(handle)
+        if handle.path != self._path:
+            with suppress(RemoteError):  # it goes with its directory in the end
+                await steps.remove(handle.channel, handle.path)
 
     async def size(self) -> int:
         """Bytes of the file; raises RemoteError."""

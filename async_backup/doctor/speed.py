@@ -15,10 +15,10 @@ from async_backup.doctor.model import Step
 from async_backup.doctor.sizing import TARGET, most_rate, suggest
 from async_backup.errors import BackupError, RemoteError
 from async_backup.remote import steps
-from async_backup.remote.handles import close_quietly
+from async_backup.remote.order import takes_any_order
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
-from async_backup.remote.reading import StripedReader, read_at_once
+from async_backup.remote.reading import StripedReader
 from async_backup.remote.striped import OrderedFile, StripedFile
 from async_backup.tasks import task_group
 from async_backup.text import size
@@ -38,7 +38,6 @@ _FAR = 0.005
 
 _BLOCK = 256 << 10
 _WRITERS_A_CHANNEL = 9
-_SMALL = 4096
 _LEAST, _MOST = 1 << 20, 64 << 20
 _DURATION = 2.0
 """Seconds that the upload should take; with the first block as the measure, and within those bounds in bytes."""
@@ -145,7 +144,7 @@ async def measure_rate(patient: Patient) -> Finding:
     await patient.hang_up()
     async with open_pool(patient.dialer, **how, timeout=patient.settings.ssh.timeout, with_shell=False) as pool:
         await _filled(pool, connections * channels)
-        kind = StripedFile if await _takes_any_order(await pool.channel(), path) else OrderedFile
+        kind = StripedFile if await takes_any_order(await pool.channel(), path) else OrderedFile
         await patient.litter.remove_file(await pool.channel(), path)
         patient.litter.note_file(path)
         trial = _Trial(pool, path, connections * channels, kind)
@@ -153,19 +152,6 @@ async def measure_rate(patient: Patient) -> Finding:
         await patient.litter.remove_file(await pool.channel(), path)
     patient.learn(upload=trial.upload, download=trial.download)
     return _judged(patient, trial, is_same=is_same)
-
-
-async def _takes_any_order(channel: Channel, path: bytes) -> bool:
-    """Whether a file may be written in any order and through several handles; leaves one at `path`."""
-    content = os.urandom(_SMALL)
-    try:
-        if second := await steps.write_apart(channel, path, content):
-            await close_quietly(second)
-        return await read_at_once(channel, path, 0, _SMALL) == content
-    except RemoteError as error:
-        if type(error) is not RemoteError:
-            raise
-        return False
 
 
 async def _filled(pool: Pool, channels: int) -> None:
