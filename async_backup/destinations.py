@@ -15,6 +15,7 @@ from async_backup.errors import BackupError, RemoteError, Unreachable
 from async_backup.events import Connected, DestinationLost, LeftoverRemoved
 from async_backup.remote.discarding import CLEANUP_GRACE
 from async_backup.remote.places import path_in
+from async_backup.remote.privacy import Privacy
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.store import open_store
 from async_backup.tasks import task_group
@@ -83,7 +84,9 @@ class Destinations:
         async with task_group() as tasks:
             tasks.start_soon(store.try_out, self._run)
             taken, left_over = await self._prepare_directories(store)
-        self._listener(Connected(store.host, store.directory, store.verification, store.verification_reason, name))
+        how = store.verification, store.verification_reason
+        is_open = store.privacy is Privacy.NONE
+        self._listener(Connected(store.host, store.directory, *how, name, is_open_to_others=is_open))
         for path in left_over:
             await self._remove_leftover(store, path)
         return Transfer(

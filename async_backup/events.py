@@ -35,6 +35,8 @@ class Connected:
     verification: str
     reason: str
     destination: str = ""
+    is_open_to_others: bool = False
+    """Whether the server lets others there read what is stored."""
 
 
 @dataclass(frozen=True, slots=True)

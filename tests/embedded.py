@@ -50,6 +50,9 @@ class Fault:
     async def before_write(self, file: OpenFile, offset: int) -> None:
         """Before anything is written at `offset`."""
 
+    async def on_setstat(self, files: DemoFiles, path: bytes) -> None:
+        """Before the attributes of a file are changed."""
+
     async def on_write(self, files: DemoFiles, offset: int, data: bytes) -> bytes | None:
         """What is written in place of `data`; None for nothing, though it is acknowledged."""
         del files, offset
@@ -140,6 +143,11 @@ class _FaultyFiles(DemoFiles):
         for fault in self._faults:
             await fault.on_close(cast("OpenFile", file_obj))
         await super().close(file_obj)
+
+    async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        for fault in self._faults:
+            await fault.on_setstat(self, path)
+        super().setstat(path, attrs)
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
         for fault in self._faults:

@@ -258,6 +258,24 @@ class TruncateOnOpen(Fault):
             await to_thread.run_sync(os.truncate, files.map_path(path), 0)
 
 
+class OpenToOthers(Fault):
+    """New files may be read by everybody, whatever is asked for; with `for_good` that cannot be changed either."""
+
+    def __init__(self, *, for_good: bool = False) -> None:
+        super().__init__()
+        self._for_good = for_good
+
+    async def after_open(self, files: DemoFiles, path: bytes, flags: int) -> None:
+        if flags & asyncssh.FXF_CREAT:
+            self.hit()
+            await to_thread.run_sync(os.chmod, files.map_path(path), 0o644)
+
+    async def on_setstat(self, files: DemoFiles, path: bytes) -> None:
+        del files, path
+        if self._for_good:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
 class CountHandles(Fault):
     """No fault: counts the files that are open on the server."""
 

@@ -15,7 +15,7 @@ from tests import embedded
 from tests.digest_servers import ChecksFiles, LoneCommands
 from tests.embedded import Fault, embedded_server
 from tests.examinations import examined, found, states, tree
-from tests.file_faults import BitFlip, DiskFull, Hang, InOrderOnly, NoLimits, TruncateOnOpen
+from tests.file_faults import BitFlip, DiskFull, Hang, InOrderOnly, NoLimits, OpenToOthers, TruncateOnOpen
 from tests.shell_faults import Babble, RefuseCommands, ShellWithoutAnswer
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ async def test_a_server_that_takes_files_in_order_is_measured_so(tmp_path: Path,
     report = await on_server(tmp_path, fault())
     assert "one channel" in found(report, Step.RATE).meaning
     assert found(report, Step.RATE).state is State.OK
+
+
+async def test_a_server_that_shows_archives_to_others_is_found_out(tmp_path: Path) -> None:
+    report = await on_server(tmp_path, OpenToOthers(for_good=True))
+    assert found(report, Step.WRITING).state is State.WARNING
+    assert "Others" in found(report, Step.WRITING).meaning
 
 
 async def test_missing_extensions_are_named_with_what_they_cost(tmp_path: Path) -> None:

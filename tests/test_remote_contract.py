@@ -12,7 +12,7 @@ import pytest
 from async_backup.config import Verify
 from async_backup.remote.memory import MemoryStore
 from tests.embedded import embedded_server
-from tests.file_faults import InOrderOnly, NoLimits, TruncateOnOpen
+from tests.file_faults import InOrderOnly, NoLimits, OpenToOthers, TruncateOnOpen
 from tests.other_servers import running_proftpd
 from tests.remote_contract import Place, RemoteContract
 from tests.stores import DiskWorld, login, on_sshd, opened
@@ -92,8 +92,8 @@ class TestSftpStoreOnAnOldServer(RemoteContract):
         return await new_place(*stored)
 
 
-class TestSftpStoreOnAServerThatTakesFilesInOrder(RemoteContract):
-    @pytest.fixture(scope="class", params=[InOrderOnly, TruncateOnOpen])
+class TestSftpStoreOnAPeculiarServer(RemoteContract):
+    @pytest.fixture(scope="class", params=[InOrderOnly, TruncateOnOpen, OpenToOthers])
     async def stored(
         self, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     ) -> AsyncIterator[tuple[SftpStore, Path]]:
@@ -102,7 +102,7 @@ class TestSftpStoreOnAServerThatTakesFilesInOrder(RemoteContract):
             embedded_server(base, request.param()) as server,
             opened(server.destination(), server.ssh(10)) as store,
         ):
-            assert store.is_in_order
+            assert store.is_in_order is (request.param is not OpenToOthers)
             yield store, base / "root"
 
     @pytest.fixture

@@ -23,6 +23,7 @@ from async_backup.errors import (
     RemoteFull,
 )
 from async_backup.remote.naming import is_temporary
+from async_backup.remote.privacy import Privacy
 from async_backup.remote.ssh import watch
 from tests.embedded import Fault, embedded_server
 from tests.file_faults import (
@@ -37,6 +38,7 @@ from tests.file_faults import (
     NoLimits,
     OneWriter,
     OpenFails,
+    OpenToOthers,
     RenameAnswerLost,
     TruncateOnClose,
 )
@@ -257,6 +259,17 @@ async def test_without_a_command_that_works_files_are_read_back_and_the_reason_i
         await put(store)
         assert await store.digest(b"/d/a", len(CONTENT)) == (DIGEST, "readback")
     assert files(tmp_path) == {b"a": CONTENT}
+
+
+@pytest.mark.parametrize(("for_good", "privacy"), [(False, Privacy.ON_REQUEST), (True, Privacy.NONE)])
+async def test_a_server_that_gives_files_a_mode_of_its_own_is_asked_again(
+    tmp_path: Path, for_good: bool, privacy: Privacy
+) -> None:
+    async with store_with(tmp_path, OpenToOthers(for_good=for_good)) as store:
+        assert store.privacy is privacy
+        await put(store)
+    (file,) = (path for path in (tmp_path / "root" / "d").iterdir())
+    assert file.stat().st_mode & 0o777 == (0o644 if for_good else 0o600)
 
 
 async def test_a_nas_that_shows_its_shell_volumes_computes_digests(tmp_path: Path) -> None:

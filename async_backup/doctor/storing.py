@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from async_backup.doctor.findings import failed, ok, seconds, skipped, warning
 from async_backup.doctor.model import Step
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteFull
+from async_backup.remote.privacy import Privacy, privacy_of
 from async_backup.remote.ssh import examine
 from async_backup.text import size
 
@@ -37,9 +38,18 @@ async def try_writing(patient: Patient) -> Finding:
     except RemoteError as error:
         return await _cannot_write(patient, place, error)
     shown = place.decode("utf-8", "backslashreplace")
+    privacy = await privacy_of(await patient.channel(), probe)
     if not await _can_remove(patient, probe):
         return _cannot_remove(shown)
-    return await _try_everything(patient, shown)
+    found = await _try_everything(patient, shown)
+    return found if privacy is not Privacy.NONE else _open_to_others(found)
+
+
+def _open_to_others(finding: Finding) -> Finding:
+    """All is well but that: archives hold what their sources keep to themselves, and are not encrypted."""
+    meaning = "Others who have an account there can read archives: the server gives files a mode of its own."
+    advice = "Keep the directory to the account (mode 0700), or see to the server's settings of modes."
+    return warning(Step.WRITING, finding.found, " ".join(filter(None, (finding.meaning, meaning))), advice)
 
 
 async def _cannot_write(patient: Patient, place: bytes, error: RemoteError) -> Finding:

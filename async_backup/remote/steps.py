@@ -78,6 +78,15 @@ async def create(channel: Channel, path: bytes, *, was_tried: bool) -> Handle:
         raise reason from error
 
 
+async def make_private(handle: Handle) -> None:
+    """Have a new file for its owner alone; where that fails, the file is closed."""
+    try:
+        await handle.channel.make_private(handle.path)
+    except BaseException:
+        await close_quietly(handle)
+        raise
+
+
 async def explain_taken(channel: Channel, error: RemoteError, path: bytes) -> RemoteError:
     """A better error where a new name was refused: as a plain failure by OpenSSH, as permission denied by ProFTPD."""
     if type(error) in {RemoteError, RemoteDenied} and await channel.exists(path):

@@ -15,6 +15,7 @@ from async_backup.remote import steps
 from async_backup.remote.digest import ServerDigests, ways
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.pool import open_pool
+from async_backup.remote.privacy import Privacy, privacy_of
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader, digest_of, read_at_once
 from async_backup.remote.retry import retried
@@ -55,6 +56,8 @@ class SftpStore:
         self.directory = b"."
         self.is_in_order = False
         """Whether the server takes a file only from its beginning to its end, as `try_out` has found."""
+        self.privacy = Privacy.KEPT
+        """Whether new files are for their owner alone, as `try_out` has found."""
 
     @property
     def verification(self) -> str:
@@ -117,10 +120,14 @@ class SftpStore:
             async with task_group() as tasks:
                 if second := await self._write_probe(path, content):
                     tasks.start_soon(close_quietly, second)
+                tasks.start_soon(self._look_at_privacy, path)
                 return await self._verification.is_found(path, expected)
         finally:
             with suppress(RemoteDenied):  # an account that may only upload: it stays, as small as it is
                 await self.remove(path)
+
+    async def _look_at_privacy(self, path: bytes) -> None:
+        self.privacy = await self._retry(lambda channel: privacy_of(channel, path))
 
     async def _write_probe(self, path: bytes, content: bytes) -> Handle | None:
         """Write it as archives are written; returns a handle that has to be closed."""
@@ -156,6 +163,8 @@ class SftpStore:
                 await steps.remove(channel, path)
             was_tried, is_second = is_second, True
             handle = await steps.create(channel, path, was_tried=was_tried)
+            if self.privacy is Privacy.ON_REQUEST:
+                await steps.make_private(handle)
             kind = OrderedFile if self.is_in_order else StripedFile
             return kind(self._pool, handle, rate=self._rate, retries=self._retries)
 

@@ -80,6 +80,8 @@ class PlainPrinter(Lines):
     def _connected(self, event: Connected) -> None:
         self._detail(f"connected to {event.host}, directory {shown(event.directory)}")
         self._verifications[event.destination] = event.verification
+        if event.is_open_to_others:
+            self._out(f"others on {event.host} may read the archives: the server does not keep files to their owner")
         if event.verification == READBACK:
             because = f" ({shown(event.reason)})" if event.reason else ""
             self._out(f"verification: archives are read back from the server and hashed here{because}")

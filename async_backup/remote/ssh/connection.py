@@ -6,7 +6,6 @@ connection: the library would leak the server's side of it otherwise.
 
 from __future__ import annotations
 
-import socket
 from asyncio import Timeout, timeout
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import IntEnum
@@ -22,6 +21,7 @@ from async_backup.remote.ssh.names import entry_of, is_name, name_bytes
 from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.shortcuts import Shortcuts
+from async_backup.remote.ssh.silence import expect_silence
 from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, is_request_refused, request_error, translated
 from async_backup.remote.ssh.watch import Watch
 
@@ -39,9 +39,6 @@ _SAFE_CHUNK = 32 << 10
 _UNKNOWN_LIMIT = 16 << 10
 _WINDOW = 2 << 20
 """Bytes that OpenSSH lets a channel have under way; more requests than fill it cost memory and gain nothing."""
-
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 8}
-"""Of TCP, whose questions a host answers by itself: seconds until the first, seconds between them, and their number."""
 
 _READ_ONLY = 1
 
@@ -166,6 +163,15 @@ class Channel:
         attributes = await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
         return entry_of(path.rpartition(b"/")[2], attributes)
 
+    async def mode(self, path: bytes) -> int | None:
+        """The permissions of a file, if the server tells them; raises RemoteNotFound."""
+        attributes = await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
+        return None if attributes.permissions is None else attributes.permissions & 0o777
+
+    async def make_private(self, path: bytes) -> None:
+        """Have a file for its owner alone."""
+        await self.request(about("setting the mode of", path), lambda: self._sftp.setstat(path, _PRIVATE))
+
     async def real_path(self, path: bytes) -> bytes:
         return name_bytes(await self.request(about("resolving", path), lambda: self._sftp.realpath(path)))
 
@@ -247,11 +253,7 @@ class Connection:
 
     def expect_silence(self) -> None:
         """Let the server's program be silent for long, as long as its host is there."""
-        self._connection.set_keepalive(0)
-        host_socket = self._connection.get_extra_info("socket")
-        for name, value in _KEEP_ALIVE.items() if host_socket else ():
-            if hasattr(socket, name):
-                host_socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        expect_silence(self._connection)
 
     @contextmanager
     def _opening(self, doing: str) -> Iterator[None]:
