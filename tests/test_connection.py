@@ -149,7 +149,7 @@ async def test_one_session_too_many_is_refused_and_the_others_live_on(tmp_path: 
     ("option", "words"),
     [
         ("Subsystem other /bin/true", "does not offer SFTP"),
-        ("Subsystem sftp /bin/false", "as it should"),
+        ("Subsystem sftp /bin/false", "ended at once"),
         ("Subsystem sftp /bin/echo welcome to this server", "start-up file"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import getdoc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,8 +56,13 @@ def _command(name: str) -> Any:
     if isinstance(found, typer.Typer):
         one.add_typer(found, name=name)
     else:
-        one.command(name, cls=COMMANDS[name])(found)
+        one.command(name, cls=COMMANDS[name], help=_flowing(getdoc(found) or ""))(found)
     return typer.main.get_group(one).commands[name]
+
+
+def _flowing(text: str) -> str:
+    """Each paragraph as one line, which the terminal breaks where it has to."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 @contextmanager

@@ -42,6 +42,8 @@ async def start_sftp(patient: Patient) -> Finding:
         advice = "Enable SFTP: `Subsystem sftp internal-sftp` in its sshd_config, or in the settings of a NAS."
         if "start-up" in str(error):
             advice = "Make the start-up files of the account print nothing when there is no terminal."
+        elif "ended at once" in str(error):
+            advice = "Install the server's sftp-server, and give the account a shell that runs it."
         return failed(Step.SFTP, found, "Archives travel by SFTP; there is no other way.", advice)
     server = (await patient.connection()).server
     patient.learn(server=server)
@@ -60,7 +62,7 @@ async def try_shell(patient: Patient) -> Finding:
     except NoSession as error:
         if is_request_refused(error):
             return _no_shell("the server refuses them")
-        advice = "Raise MaxSessions (usually 10) in its sshd_config to at least 2."
+        advice = "Have it take 2 sessions or more (MaxSessions in sshd_config, SFTPMaxChannels of ProFTPD)."
         return warning(Step.SHELL, "the server takes no second session on a connection", _ANOTHER_WAY, advice)
     except (TimeoutError, ConnectionDropped):
         return _no_shell(f"a command gives no answer in {_COMMAND_PATIENCE:g} seconds")
@@ -176,7 +178,7 @@ _UNUSED = frozenset({"hardlink", "posix-rename", "copy-data"})
 async def list_extensions(patient: Patient) -> Finding:
     """Which extensions of SFTP the server has, and what the absence of others costs."""
     channel = await patient.channel()
-    there = examine.extensions_of(channel)
+    patient.extensions = there = examine.extensions_of(channel)
     missing = [name for name in examine.EXTENSIONS if name not in there]
     found = f"{', '.join(sorted(there)) or 'none'}; {channel.chunk >> 10} KiB a request"
     costs = [f"Without {name} {_MISSING[name]}." for name in missing if name in _MISSING]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _IN_THE_WAY = "A backup would meet the same."
-_SEE_LOG = "See the log of the server's sshd for the time of this step."
+_SEE_LOG = "See the server's own log for the time of this step."
 
 
 class _Check(NamedTuple):

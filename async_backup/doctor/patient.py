@@ -45,6 +45,8 @@ class Patient:
         self.litter = Litter()
         self.login_error: BackupError | None = None
         self.shell: Shell | None = None
+        self.extensions = frozenset[str]()
+        """Those of SFTP that the server has, as far as is known."""
         self.made_directories: list[bytes] = []
         """The destination and its parents, as far as they were not there before."""
         self.is_removing_allowed = True

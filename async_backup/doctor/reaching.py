@@ -136,7 +136,8 @@ async def check_host_key(patient: Patient) -> Finding:
         patient.login_error = error
         key = await examine.fetch_host_key(patient.dialer)
     except BackupError as error:
-        advice = "If it is an SSH server: see its log, MaxStartups, fail2ban and PerSourcePenalties there."
+        limits = "MaxStartups, PerSourcePenalties, MaxClientsPerHost, fail2ban"
+        advice = f"If it is an SSH server: see its log, and its limits ({limits})."
         return failed(Step.HOST_KEY, str(error), "Client and server did not come to an agreement.", advice)
     else:
         key = examine.host_key_of(connection)
@@ -173,5 +174,6 @@ async def _shut_out(patient: Patient, error: BackupError) -> Finding:
     methods = await examine.login_methods(patient.dialer)
     takes = f" The server takes: {', '.join(methods)}." if methods else ""
     if methods and "publickey" not in methods:
-        advice = "Have the server accept keys (PubkeyAuthentication in its sshd_config)."
+        where = "PubkeyAuthentication in sshd_config, SFTPAuthMethods of ProFTPD, or the settings of a storage box"
+        advice = f"Have the server accept keys ({where})."
     return failed(Step.AUTHENTICATION, found, f"The server does not let us in.{takes}{tried}", advice)

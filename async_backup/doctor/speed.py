@@ -15,6 +15,7 @@ from async_backup.doctor.model import Step
 from async_backup.doctor.sizing import TARGET, most_rate, suggest
 from async_backup.errors import BackupError, RemoteError
 from async_backup.remote import steps
+from async_backup.remote.base import READBACK
 from async_backup.remote.order import takes_any_order
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
@@ -87,10 +88,11 @@ async def count_sessions(patient: Patient) -> Finding:
     patient.learn(connections=connections, channels=channels)
     found = f"{connections} of {limits.connections} accepted, with {channels} of {limits.channels} channels on each"
     if channels == limits.channels and connections == limits.connections:
-        return ok(Step.SESSIONS, found, "Beside the channels each connection has room for a shell.")
-    advice = "MaxSessions (channels and a shell of a connection) in its sshd_config may be raised."
+        has_shell = patient.shell is not None and patient.learnt.verification != READBACK
+        return ok(Step.SESSIONS, found, "Beside the channels each connection has room for a shell." * has_shell)
+    advice = "MaxSessions in sshd_config, or SFTPMaxChannels of ProFTPD, counts channels and a shell; it may be raised."
     if lost:
-        advice = "MaxStartups, maxlogins, fail2ban or PerSourcePenalties there may limit connections."
+        advice = "MaxStartups, maxlogins, MaxClientsPerHost, fail2ban or PerSourcePenalties may limit them there."
     return warning(Step.SESSIONS, f"{found} ({lost or refusal})", "`run` makes do with those.", advice)
 
 
@@ -162,7 +164,8 @@ async def _filled(pool: Pool, channels: int) -> None:
 
 
 def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
-    found = f"{size(trial.upload)}/s up, flushed to the disk, {size(trial.download)}/s down ({size(trial.size)})"
+    flushed = ", flushed to the disk" if "fsync" in patient.extensions else ""
+    found = f"{size(trial.upload)}/s up{flushed}, {size(trial.download)}/s down ({size(trial.size)})"
     if not is_same:
         meaning = "Bytes change on the way to the disk of the server; archives would fail their verification."
         return failed(Step.RATE, f"{found}, but other bytes came back", meaning, "Check disk and memory of the server.")

@@ -22,7 +22,14 @@ from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.shell import Shell
 from async_backup.remote.ssh.shortcuts import Shortcuts
 from async_backup.remote.ssh.silence import expect_silence
-from async_backup.remote.ssh.translate import REQUEST_ERRORS, full, is_request_refused, request_error, translated
+from async_backup.remote.ssh.translate import (
+    REQUEST_ERRORS,
+    full,
+    is_request_refused,
+    no_sftp,
+    request_error,
+    translated,
+)
 from async_backup.remote.ssh.watch import Watch
 
 if TYPE_CHECKING:
@@ -231,10 +238,7 @@ class Connection:
             except asyncssh.SFTPError as error:
                 if self._connection.is_closed():
                     raise self._lost() from error
-                raise Unreachable(
-                    f"{self.host}: the server's SFTP does not answer as it should ({error}); "
-                    "does a start-up file of the account's shell print something, or is the shell one like nologin?"
-                ) from error
+                raise no_sftp(error, self.host) from error
         self._shortcuts.take(sftp)
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
         return Channel(sftp, self, chunk, lists_ahead=self._shortcuts.are_known and "OpenSSH" in self.server)

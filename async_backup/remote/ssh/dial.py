@@ -121,12 +121,17 @@ class Dialer:
     async def _authentication_error(self, error: asyncssh.PermissionDenied) -> BackupError:
         found = connect_error(error, self.host, self._port)
         passed_over = await to_thread.run_sync(encrypted_keys, self._key_files)
-        if not passed_over:
-            return found
-        names = " and ".join(map(str, passed_over))
-        return AuthenticationError(
-            f"{found}. Passed over, since encrypted: {names}; load it with ssh-add, or use --key"
-        )
+        if passed_over:
+            names = " and ".join(map(str, passed_over))
+            return AuthenticationError(
+                f"{found}. Passed over, since encrypted: {names}; load it with ssh-add, or use --key"
+            )
+        if not self._options.client_keys and not self._options.agent_path:
+            return AuthenticationError(
+                f"{self.host}: there is no key to log in with. Make one with `ssh-keygen -t ed25519`, and bring its "
+                "public half to the server (`ssh-copy-id`, or the settings of a storage box or NAS)"
+            )
+        return found
 
     async def _host_key_error(self) -> HostKeyError:
         return self._known_hosts.problem(self._known_as, self._port, await self._fetch_host_key())

@@ -64,6 +64,19 @@ def is_request_refused(error: BaseException) -> bool:
     return isinstance(opening, asyncssh.ChannelOpenError) and "Session request failed" in opening.reason
 
 
+def no_sftp(error: asyncssh.SFTPError, host: str) -> Unreachable:
+    """The error of a server that took the request for SFTP, and then said something else than SFTP, or nothing."""
+    if error.reason.startswith("0 bytes read"):
+        return Unreachable(
+            f"{host}: the server's SFTP ended at once; is its program there (on OpenWrt: opkg install "
+            "openssh-sftp-server), and is the account's shell one that lets it run?"
+        )
+    return Unreachable(
+        f"{host}: the server's SFTP does not answer as it should ({error.reason}); "
+        "does a start-up file of the account's shell print something?"
+    )
+
+
 def full(host: str) -> RemoteFull:
     """The error for a disk or quota that is used up."""
     return RemoteFull(f"{host}: the disk (or the quota) is full; make room on the server and run again")
@@ -71,7 +84,7 @@ def full(host: str) -> RemoteFull:
 
 def _by_text(error: asyncssh.SFTPError, subject: str, host: str) -> RemoteError:
     text = error.reason.lower()
-    if "no space" in text or "quota" in text:
+    if "no space" in text or "disk space" in text or "quota" in text:
         return full(host)
     if "read-only" in text:
         return RemoteDenied(f"{subject}: the file system of the server is read-only")
