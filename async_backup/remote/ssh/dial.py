@@ -44,8 +44,10 @@ class Dialer:
 
     def __init__(
         self,
+        host: str,
         options: asyncssh.SSHClientConnectionOptions,
         known_hosts: KnownHosts,
+        *,
         key_files: list[Path],
         timeout: float,
         config: tuple[()] | list[str],
@@ -54,7 +56,10 @@ class Dialer:
         self._known_hosts = known_hosts
         self._key_files = key_files
         self._timeout = timeout
-        self.host: str = options.host
+        self.host = host
+        """What the server is called in messages: as the user calls it."""
+        self.address: str = options.host
+        self._called = host if host == self.address else f"{host} ({self.address})"
         self._port: int = options.port
         self._jump_config = config if options.tunnel else None
         """Where jump hosts are looked up, which connect by themselves; all that the server needs is in the options."""
@@ -89,7 +94,8 @@ class Dialer:
             raise SettingsError(f"the SSH settings for {destination.host} cannot be used: {error}") from error
         configured_keys = configured.config.get("IdentityFile") or _USUAL_KEYS
         key_files = [] if keys else await to_thread.run_sync(_expanded, configured_keys)
-        return cls(options, known_hosts, key_files, settings.timeout, config)
+        timeout = settings.timeout
+        return cls(destination.host, options, known_hosts, key_files=key_files, timeout=timeout, config=config)
 
     async def dial(self) -> Connection:
         """A new connection with its host key checked; raises Unreachable, HostKeyError or AuthenticationError.
@@ -105,21 +111,23 @@ class Dialer:
 
     async def _dial_once(self) -> Connection:
         try:
-            connection = await asyncssh.connect(self.host, self._port, options=self._options, config=self._jump_config)
+            connection = await asyncssh.connect(
+                self.address, self._port, options=self._options, config=self._jump_config
+            )
         except asyncssh.HostKeyNotVerifiable as error:
             raise await self._host_key_error() from error
         except (ConnectionResetError, asyncssh.ConnectionLost) as error:
             if await self._has_other_key():
                 raise await self._host_key_error() from error
-            raise _HungUp(str(connect_error(error, self.host, self._port))) from error
+            raise _HungUp(str(connect_error(error, self._called, self._port))) from error
         except asyncssh.PermissionDenied as error:
             raise await self._authentication_error(error) from error
         except REQUEST_ERRORS as error:
-            raise connect_error(error, self.host, self._port) from error
+            raise connect_error(error, self._called, self._port) from error
         return Connection(connection, self.host, self._timeout)
 
     async def _authentication_error(self, error: asyncssh.PermissionDenied) -> BackupError:
-        found = connect_error(error, self.host, self._port)
+        found = connect_error(error, self._called, self._port)
         passed_over = await to_thread.run_sync(encrypted_keys, self._key_files)
         if passed_over:
             names = " and ".join(map(str, passed_over))
@@ -149,7 +157,7 @@ class Dialer:
             try:
                 tunnel = self._options.tunnel if isinstance(self._options.tunnel, str) else ()
                 return await asyncssh.get_server_host_key(
-                    self.host, self._port, tunnel=tunnel, config=self._jump_config
+                    self.address, self._port, tunnel=tunnel, config=self._jump_config
                 )
             except REQUEST_ERRORS:
                 return None

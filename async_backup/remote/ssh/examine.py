@@ -122,7 +122,7 @@ def is_of_jump_host(error: HostKeyError, dialer: Dialer) -> bool:
     """Whether the host key that was refused is that of a jump host, not the server's."""
     cause = error.__cause__
     named = cause.reason.rpartition(" ")[2] if isinstance(cause, asyncssh.HostKeyNotVerifiable) else ""
-    return bool(dialer._options.tunnel) and named not in {"", dialer.host, dialer._known_as}
+    return bool(dialer._options.tunnel) and named not in {"", dialer.address, dialer._known_as}
 
 
 async def login_methods(dialer: Dialer) -> Sequence[str]:
@@ -130,7 +130,7 @@ async def login_methods(dialer: Dialer) -> Sequence[str]:
     options = dialer._options
     with move_on_after(_PATIENCE), suppress(*REQUEST_ERRORS):
         return await asyncssh.get_server_auth_methods(
-            dialer.host, dialer._port, options=options, config=dialer._jump_config
+            dialer.address, dialer._port, options=options, config=dialer._jump_config
         )
     return ()
 
