@@ -15,7 +15,7 @@ from tests import embedded
 from tests.digest_servers import ChecksFiles, LoneCommands
 from tests.embedded import Fault, embedded_server
 from tests.examinations import examined, found, states, tree
-from tests.file_faults import BitFlip, DiskFull, Hang, InOrderOnly, NoLimits, OpenToOthers, TruncateOnOpen
+from tests.file_faults import BitFlip, DiskFull, Hang, InOrderOnly, NoLimits, OneWriter, OpenToOthers, TruncateOnOpen
 from tests.shell_faults import Babble, RefuseCommands, ShellWithoutAnswer
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ async def test_a_command_by_itself_is_found_where_no_shell_stays(tmp_path: Path)
     assert (report.learnt.verification, report.learnt.digest_command) == ("md5sum", "md5sum")
 
 
-@pytest.mark.parametrize("fault", [InOrderOnly, TruncateOnOpen])
-async def test_a_server_that_takes_files_in_order_is_measured_so(tmp_path: Path, fault: type[Fault]) -> None:
+@pytest.mark.parametrize("fault", [InOrderOnly, TruncateOnOpen, OneWriter])
+async def test_a_server_that_takes_files_in_order_or_once_is_measured_so(tmp_path: Path, fault: type[Fault]) -> None:
     report = await on_server(tmp_path, fault())
     assert "one channel" in found(report, Step.RATE).meaning
     assert found(report, Step.RATE).state is State.OK

@@ -10,20 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from anyio import create_task_group, fail_after
+from anyio import create_task_group, fail_after, move_on_after, sleep
 
-from async_backup.config import Limits, Verify
+from async_backup.backup import backup
+from async_backup.config import Limits, Settings, Verify
 from async_backup.errors import NoDigestCommand
+from async_backup.remote.ssh.check_file import check_file
+from async_backup.remote.store import open_store
+from tests.conftest import need_sshd
 from tests.digest_servers import ChecksFiles, LoneCommands, as_proftpd, as_the_draft
 from tests.embedded import embedded_server
-from tests.other_servers import running_proftpd, running_rclone
+from tests.file_faults import DropConnection, InOrderOnly
+from tests.other_servers import need, running_proftpd, running_rclone
 from tests.processes import kill_tree
 from tests.remote_contract import md5
-from tests.stores import FEW, all_channels, login, on_sshd, opened
+from tests.shell_faults import ShellWithoutAnswer
+from tests.stores import FEW, RUN, all_channels, calm_sshd, login, on_sshd, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from async_backup.remote.ssh.connection import Channel
     from async_backup.remote.store import SftpStore
     from tests.embedded import Fault
 
@@ -208,6 +215,70 @@ async def test_rclone_is_given_files_from_their_beginning_to_their_end(tmp_path:
             assert (await store.digest(b"/large", len(LARGE))).value == md5(LARGE)
 
 
+async def test_a_reason_is_told_only_where_files_are_read_back(tmp_path: Path) -> None:
+    with running_rclone(tmp_path) as server, fail_after(60):
+        async with opened(on_sshd(server, Path("/")), login(server)) as store:
+            assert (store.is_in_order, store.verification, store.verification_reason) == (True, "md5sum", "")
+
+
+async def test_a_file_that_is_written_in_order_is_begun_anew_after_a_lost_connection(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(3):
+        (source / f"entry-{number}").write_bytes(LARGE[number : number + (12 << 20)])
+    async with embedded_server(tmp_path / "server", InOrderOnly(), DropConnection(after=11_000_000)) as server:
+        limits = replace(FEW, segment_size=1 << 20, retries=9)
+        settings = Settings((source,), (server.destination(),), server.ssh(), limits)
+        report = await backup(settings)
+    assert (report.exit_code, len(report.committed), report.leftovers) == (0, 3, ())
+    assert any(outcome.attempts > 1 for outcome in report.committed)
+    names = sorted(path.name for path in (tmp_path / "server" / "root").iterdir())
+    assert [name.endswith((".gz", ".md5")) for name in names] == [True] * 6
+
+
+@pytest.mark.parametrize("sessions", [2, 3])
+async def test_a_command_by_itself_takes_the_session_of_a_channel(tmp_path: Path, sessions: int) -> None:
+    need_sshd()
+    only = tmp_path / "only"
+    only.write_text(
+        '#!/bin/sh\ncase "$SSH_ORIGINAL_COMMAND" in\n"md5sum /"*) exec $SSH_ORIGINAL_COMMAND ;;\n'
+        "*sftp*) exec /usr/lib/openssh/sftp-server ;;\nesac\nexit 1\n"
+    )
+    only.chmod(0o755)
+    need("/usr/lib/openssh/sftp-server", "openssh-sftp-server")
+    options = [f"MaxSessions {sessions}", f"ForceCommand {only}", "Subsystem sftp /usr/lib/openssh/sftp-server"]
+    limits = replace(FEW, channels=sessions)
+    with calm_sshd(tmp_path, options=options) as server, fail_after(60):
+        where = on_sshd(server, server.directory)
+        async with opened(where, login(server), limits, verify=Verify.COMMAND) as store:
+            await sleep(0.5)
+            made = server.directory / "a.gz"
+            made.write_bytes(LARGE)
+            for _ in range(4):
+                assert await store.digest(os.fsencode(made), len(LARGE)) == (md5(LARGE), "md5sum")
+            assert {len(link.usable_channels()) for link in store._pool._links} <= {sessions - 1, sessions}
+    assert [path.name for path in server.directory.iterdir()] == ["a.gz"]
+
+
+async def test_a_connection_lost_while_the_way_is_looked_for_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("async_backup.remote.retry._FIRST_PAUSE", 0.01)
+    lost: list[Channel] = []
+
+    async def losing(channel: Channel, path: bytes, algorithm: str, size: int = 0) -> str:
+        if not lost:
+            lost.append(channel)
+            channel.connection.abort()
+        return await check_file(channel, path, algorithm, size)
+
+    monkeypatch.setattr("async_backup.remote.check_file.check_file", losing)
+    async with served(tmp_path, ChecksFiles(tmp_path / "server/root"), verify=Verify.COMMAND) as store:
+        assert store.verification == "check-file"
+    assert lost
+    assert os.listdir(tmp_path / "server/root") == []
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
 async def test_proftpd_computes_digests_by_sftp(tmp_path: Path, algorithm: str) -> None:
     with running_proftpd(tmp_path) as server, fail_after(60):
@@ -256,3 +327,16 @@ def _server_of(port: int) -> int:
         for found in psutil.net_connections("tcp")
         if found.raddr and found.raddr.port == port and found.pid and found.pid != os.getpid()
     )
+
+
+async def test_a_run_that_is_stopped_while_it_tries_the_server_out_leaves_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "server/root"
+    with fail_after(20):
+        async with embedded_server(tmp_path / "server", ShellWithoutAnswer()) as server:
+            where, ssh = server.destination(), server.ssh(10)
+            for _ in range(8):
+                with move_on_after(0.3) as scope:
+                    async with open_store(where, ssh, FEW, algorithm="md5", verify=Verify.AUTO) as store:
+                        await store.try_out(RUN)
+                assert scope.cancelled_caught
+                assert list(root.iterdir()) == []

@@ -14,7 +14,7 @@ from async_backup.benching.results import NotMeasured, Upload
 from async_backup.errors import BackupError, ConnectionDropped, RemoteError
 from async_backup.remote import steps
 from async_backup.remote.handles import close_quietly
-from async_backup.remote.order import takes_any_order
+from async_backup.remote.order import Order, order_of
 from async_backup.remote.pool import open_pool
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
@@ -85,7 +85,7 @@ class Uploads:
         """Create the file, and find out how much the line takes at once; raises RemoteError."""
         channel = await self._pool.channel()
         trial = self._path + b"-trial"
-        self._numbers = None if await takes_any_order(channel, trial) else count()
+        self._numbers = None if await order_of(channel, trial) is Order.ANY else count()
         await steps.remove(channel, trial)
         handle = await channel.open(self._path, OpenFlags.CREATE)
         size, begin, end = _FIRST_BURST, 0, time.monotonic() + seconds

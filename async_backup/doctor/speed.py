@@ -16,7 +16,7 @@ from async_backup.doctor.sizing import TARGET, most_rate, suggest
 from async_backup.errors import BackupError, RemoteError
 from async_backup.remote import steps
 from async_backup.remote.base import READBACK
-from async_backup.remote.order import takes_any_order
+from async_backup.remote.order import Order, order_of
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader
@@ -46,6 +46,10 @@ _DURATION = 2.0
 _DEADLINE = 8.0
 """Seconds after which no further block is sent or asked for."""
 
+_ORDERS = {
+    Order.ONE_HANDLE: "A file cannot be opened a second time there (see AllowOverwrite of ProFTPD),",
+    Order.IN_ORDER: "The server takes a file only from its beginning to its end,",
+}
 _SHARE_OF_SPACE = 10
 _CLOSING_GRACE = 1.0
 _FILLING_PATIENCE, _GLANCE = 10.0, 0.01
@@ -146,10 +150,10 @@ async def measure_rate(patient: Patient) -> Finding:
     await patient.hang_up()
     async with open_pool(patient.dialer, **how, timeout=patient.settings.ssh.timeout, with_shell=False) as pool:
         await _filled(pool, connections * channels)
-        kind = StripedFile if await takes_any_order(await pool.channel(), path) else OrderedFile
+        order = await order_of(await pool.channel(), path)
         await patient.litter.remove_file(await pool.channel(), path)
         patient.litter.note_file(path)
-        trial = _Trial(pool, path, connections * channels, kind)
+        trial = _Trial(pool, path, connections * channels, order)
         is_same = await trial.run()
         await patient.litter.remove_file(await pool.channel(), path)
     patient.learn(upload=trial.upload, download=trial.download)
@@ -171,9 +175,8 @@ def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
         return failed(Step.RATE, f"{found}, but other bytes came back", meaning, "Check disk and memory of the server.")
     hour = size(trial.upload * 3600)
     meaning = f"An hour holds about {hour} of archives, if this machine packs as fast."
-    if trial.kind is OrderedFile:
-        order = "The server takes a file only from its beginning to its end, so each archive uses one channel."
-        return ok(Step.RATE, found, f"{meaning} {order}")
+    if trial.order is not Order.ANY:
+        return ok(Step.RATE, found, f"{meaning} {_ORDERS[trial.order]} so each archive uses one channel.")
     if patient.learnt.round_trip and trial.upload > most_rate(patient.learnt.round_trip, trial.channels) / 2:
         return ok(Step.RATE, found, meaning, "The round trip may be the limit: try more --connections.")
     return ok(Step.RATE, found, meaning)
@@ -182,12 +185,11 @@ def _judged(patient: Patient, trial: _Trial, *, is_same: bool) -> Finding:
 class _Trial:
     """An upload and a download through as many channels as a backup would use."""
 
-    def __init__(self, pool: Pool, path: bytes, channels: int, kind: type[StripedFile]) -> None:
-        """`kind` of file is what is written."""
+    def __init__(self, pool: Pool, path: bytes, channels: int, order: Order) -> None:
         self._pool = pool
         self._path = path
         self.channels = channels
-        self.kind = kind
+        self.order = order
         self._sent: dict[int, bytes] = {}
         self._deadline = 0.0
         self.upload = self.download = 0.0
@@ -195,7 +197,8 @@ class _Trial:
 
     async def run(self) -> bool:
         """Measure; returns whether the bytes that came back are those that were sent."""
-        file = self.kind(self._pool, await self._create(), rate=RateLimit(None), retries=1)
+        kind = OrderedFile if self.order is Order.IN_ORDER else StripedFile
+        file = kind(self._pool, await self._create(), rate=RateLimit(None), retries=1)
         try:
             await self._upload(file)
         finally:

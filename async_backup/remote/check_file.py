@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from async_backup.errors import NoDigestCommand, RemoteError
+from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.ssh.check_file import check_file
 
@@ -47,9 +47,14 @@ class CheckFile:
         self._algorithm = algorithm
 
     async def find(self, path: bytes, expected: str) -> str:
-        """`NAME`, where the server gives the digest `expected` for the file at `path`; raises NoDigestCommand."""
+        """`NAME`, where the server gives the digest `expected` for the file at `path`.
+
+        Raises NoDigestCommand, ConnectionDropped.
+        """
         try:
             value = await check_file(await self._server.channel(), path, self._algorithm)
+        except ConnectionDropped:
+            raise
         except RemoteError as error:
             raise NoDigestCommand(f"{self._server.host}: SFTP there computes no digests ({error})") from error
         if value != expected:
@@ -59,6 +64,6 @@ class CheckFile:
     async def digest(self, path: bytes, size: int) -> StoredDigest:
         """The digest of a file of `size` bytes; raises RemoteError where there is none."""
         if size <= _SHORT:
-            return StoredDigest(await check_file(await self._server.channel(), path, self._algorithm), NAME)
+            return StoredDigest(await check_file(await self._server.channel(), path, self._algorithm, size), NAME)
         async with self._server.hashing(size) as channel:
             return StoredDigest(await check_file(channel, path, self._algorithm), NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from async_backup.errors import NoDigestCommand, RemoteError
+from async_backup.errors import ConnectionDropped, NoDigestCommand, RemoteError
 from async_backup.remote.check_file import CheckFile
 from async_backup.remote.digest_command import COMMANDS, DigestCommand
 from async_backup.remote.digest_lines import BareLines, ShellLines
@@ -59,11 +59,16 @@ class ServerDigests:
         return self._way is self._ways[0]
 
     async def find(self, path: bytes, expected: str) -> str:
-        """What gives the digest `expected` for the file at `path`; raises NoDigestCommand of the first way."""
+        """What gives the digest `expected` for the file at `path`.
+
+        Raises NoDigestCommand of the first way, or ConnectionDropped, after which it may be tried again.
+        """
         errors: list[RemoteError] = []
         for way in self._ways:
             try:
                 found = await way.find(path, expected)
+            except ConnectionDropped:
+                raise
             except RemoteError as error:
                 errors.append(error)
             else:

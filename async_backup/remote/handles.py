@@ -27,23 +27,32 @@ class Handles:
     """The handles of one file, at most one a channel; `flags` are those by which further ones are opened."""
 
     def __init__(self, pool: Pool, first: Handle, flags: OpenFlags, *, only_one: bool = False) -> None:
-        """With `only_one` another one is opened only when the first is lost."""
+        """With `only_one` no other one is ever opened: what was begun ends with the first."""
         self._pool = pool
         self._path = first.path
         self._flags = flags
         self._handles: dict[Channel, Handle] = {first.channel: first}
         self._opening: dict[Channel, Lock] = {}
-        self._is_only_one = self._stays_only_one = only_one
+        self._first = first if only_one else None
+        self._is_only_one = False
 
     @asynccontextmanager
     async def lent(self, size: int) -> AsyncIterator[Handle]:
         """The handle of the channel with least to do, which has `size` bytes more to do inside the block."""
-        channel = await self._least_loaded()
+        channel = self._only(self._first).channel if self._first else await self._least_loaded()
         with channel.loaded(size):
-            yield await self._opened_on(channel)
+            yield self._first or await self._opened_on(channel)
+
+    def _only(self, handle: Handle) -> Handle:
+        if handle.channel.is_usable:
+            return handle
+        host = handle.channel.connection.host
+        raise ConnectionDropped(f"{host}: the connection was lost, and the file has to be begun anew")
 
     async def any(self) -> Handle:
         """A handle that can be used, opened if there is none."""
+        if self._first:
+            return self._only(self._first)
         for channel, handle in self._handles.items():
             if channel.is_usable:
                 return handle
@@ -54,7 +63,7 @@ class Handles:
         await self._pool.channel()
         usable = [c for c in self._pool.usable_channels() if not self._is_only_one or c in self._handles]
         if not usable:
-            self._is_only_one = self._stays_only_one
+            self._is_only_one = False
             usable = [await self._pool.channel()]
 
         def burden(channel: Channel) -> tuple[int, bool, int]:

@@ -1,8 +1,9 @@
-"""Whether a server takes the parts of a file in any order, and a file that is open several times."""
+"""What a server lets be done with a file while it is written: in any order, by several at once, or neither."""
 
 from __future__ import annotations
 
 import os
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from async_backup.errors import RemoteError
@@ -16,14 +17,24 @@ if TYPE_CHECKING:
 _SIZE = 4096
 
 
-async def takes_any_order(channel: Channel, path: bytes) -> bool:
+class Order(Enum):
+    """How a file may be written: in any order through any number of handles, through one handle, in order alone."""
+
+    ANY = auto()
+    ONE_HANDLE = auto()
+    IN_ORDER = auto()
+
+
+async def order_of(channel: Channel, path: bytes) -> Order:
     """Try it on a small file at `path`, which stays; raises RemoteError where nothing can be written."""
     content = os.urandom(_SIZE)
     try:
-        if second := await steps.write_apart(channel, path, content):
+        second = await steps.write_apart(channel, path, content)
+        if second:
             await close_quietly(second)
-        return await read_at_once(channel, path, 0, _SIZE) == content
+        is_there = await read_at_once(channel, path, 0, _SIZE) == content
     except RemoteError as error:
         if type(error) is not RemoteError:
             raise
-        return False
+        return Order.IN_ORDER
+    return Order.IN_ORDER if not is_there else Order.ANY if second else Order.ONE_HANDLE

@@ -35,7 +35,7 @@ class _Link:
         self.connection = connection
         self.channels: list[Channel] = []
         self.shell: Shell | None = None
-        self.commands = Commands(connection)
+        self.commands = Commands(connection, self._give_up_channel)
         self.bytes_hashed = 0
         """What the server has to hash before it answers."""
         self.most_channels: int | None = None
@@ -44,6 +44,15 @@ class _Link:
 
     def usable_channels(self) -> list[Channel]:
         return [channel for channel in self.channels if channel.is_usable]
+
+    def _give_up_channel(self) -> bool:
+        """Leave its session to a command; False where it is the last one."""
+        usable = self.usable_channels()
+        if len(usable) < 2:
+            return False
+        self.most_channels = len(usable) - 1
+        min(usable, key=lambda channel: (channel.load, channel.watch.requests)).discard()
+        return True
 
     def usable_shell(self) -> Shell | None:
         return self.shell if self.shell and self.shell.is_usable else None
@@ -155,8 +164,7 @@ class Pool:
 
     async def _link_to_hash(self) -> _Link:
         try:
-            link = _Link(await self._dialer.dial())
-            await link.open_channel()
+            return await self._new_link()
         except BackupError:
             await self.channel()
             links = [link for link in self._links if link.usable_channels()]
@@ -164,6 +172,15 @@ class Pool:
             if len(links) > 1:
                 self._links.remove(link)
                 self._wanted_connections = len(links) - 1
+            return link
+
+    async def _new_link(self) -> _Link:
+        link = _Link(await self._dialer.dial())
+        try:
+            await link.open_channel()
+        except BaseException:
+            link.connection.abort()
+            raise
         return link
 
     def drop_shells(self) -> None:

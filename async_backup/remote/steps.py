@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from anyio.lowlevel import checkpoint
+
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteExists, RemoteNotFound
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.ssh.connection import OpenFlags
@@ -13,6 +15,10 @@ from async_backup.tasks import task_group
 if TYPE_CHECKING:
     from async_backup.remote.ssh.connection import Channel
     from async_backup.remote.ssh.handle import Handle
+
+
+_TURNS = 3
+"""Of the event loop, in which a request to open a file leaves: it has to be under way before the file is closed."""
 
 
 async def make_directory(channel: Channel, path: bytes) -> None:
@@ -126,10 +132,12 @@ async def write_apart(channel: Channel, path: bytes, content: bytes) -> Handle |
             tasks.start_soon(first.write, middle, content[middle:])
             tasks.start_soon(first.write, 0, content[:middle])
             tasks.start_soon(open_again)
+            for _ in range(_TURNS):
+                await checkpoint()
             tasks.start_soon(first.sync)
             tasks.start_soon(first.close)
     except BaseException as error:
-        for handle in others:
+        for handle in (first, *others):
             await close_quietly(handle)
         if isinstance(error, RemoteError) and not isinstance(error, ConnectionDropped):
             raise await channel.explain(error, path.rpartition(b"/")[0] or b".") from error

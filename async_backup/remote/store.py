@@ -7,12 +7,13 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import Semaphore
+from anyio import Semaphore, move_on_after
 
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteNotFound
 from async_backup.remote import steps
 from async_backup.remote.digest import ServerDigests, ways
+from async_backup.remote.discarding import CLEANUP_GRACE
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.pool import open_pool
 from async_backup.remote.privacy import Privacy, privacy_of
@@ -82,7 +83,8 @@ class SftpStore:
         """See that the directory can be written to, and find out how to verify; raises RemoteError."""
         if not await self._is_probe_stored(run):
             self.is_in_order = True
-            await self._is_probe_stored(run)
+            if not await self._is_probe_stored(run):
+                raise RemoteError(f"{self.host}: a small file does not come back as it was written; see `doctor`")
         self._drop_useless_shells()
 
     async def _is_probe_stored(self, run: RunId) -> bool:
@@ -123,8 +125,8 @@ class SftpStore:
                 tasks.start_soon(self._look_at_privacy, path)
                 return await self._verification.is_found(path, expected)
         finally:
-            with suppress(RemoteDenied):  # an account that may only upload: it stays, as small as it is
-                await self.remove(path)
+            with move_on_after(CLEANUP_GRACE, shield=True), suppress(RemoteDenied):
+                await self.remove(path)  # of an account that may only upload it stays, as small as it is
 
     async def _look_at_privacy(self, path: bytes) -> None:
         self.privacy = await self._retry(lambda channel: privacy_of(channel, path))
@@ -132,7 +134,11 @@ class SftpStore:
     async def _write_probe(self, path: bytes, content: bytes) -> Handle | None:
         """Write it as archives are written; returns a handle that has to be closed."""
         if self.is_in_order:
-            await (await self.create(path)).write_whole(content)
+            file = await self.create(path)
+            try:
+                await file.write_whole(content)
+            finally:
+                await file.abandon()
             return None
         is_second = False
 

@@ -74,11 +74,13 @@ class StripedFile:
 class OrderedFile(StripedFile):
     """A `RemoteFile` for servers that take a file only from its beginning to its end, through one handle.
 
-    Object stores behind SFTP do that. A write waits for those before it: offsets must leave no gap.
+    Object stores behind SFTP do that. A write waits for those before it: offsets must leave no gap. After a lost
+    connection nothing can be sent again: the error is ConnectionDropped, and the file has to be made anew.
     """
 
     def __init__(self, pool: Pool, handle: Handle, *, rate: RateLimit, retries: int) -> None:
-        super().__init__(pool, handle, rate=rate, retries=retries)
+        del retries
+        super().__init__(pool, handle, rate=rate, retries=0)
         self._written = 0
         self._advance = Condition()
 

@@ -56,7 +56,8 @@ class Verification:
 
     async def _find(self, path: bytes, expected: str) -> None:
         try:
-            self.computed_by = await self._digests.find(path, expected)
+            self.computed_by = await retried(lambda: self._digests.find(path, expected), self._retries)
+            self.reason = ""
         except RemoteError as error:
             if self.mode is Verify.COMMAND:
                 raise NoDigestCommand(

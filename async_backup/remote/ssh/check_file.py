@@ -26,8 +26,11 @@ _TITLE = b"check-file"
 """Stands before the algorithm in the answers of some servers, as the draft has it, and not in those of ProFTPD."""
 
 
-async def check_file(channel: Channel, path: bytes, algorithm: str) -> str:
-    """The digest of a file, all of it, as the server computes it; raises RemoteError where it gives none."""
+async def check_file(channel: Channel, path: bytes, algorithm: str, size: int = 0) -> str:
+    """The digest of a file, all of it, as the server computes it; raises RemoteError where it gives none.
+
+    With a `size` in bytes the answer may take longer, as after so many bytes on the line.
+    """
     handler: Any = channel._sftp._handler
     if asyncssh.__version__ not in KNOWN:
         raise NoDigestCommand(f"{channel.connection.host}: with this version of asyncssh SFTP is asked for no digests")
@@ -38,7 +41,7 @@ async def check_file(channel: Channel, path: bytes, algorithm: str) -> str:
         packet = await handler._make_request(_NAME, String(path) + String(algorithm) + everything)
         return cast("SSHPacket", packet)
 
-    answer = await channel.request(about("computing the digest of", path), call)
+    answer = await channel.request(about("computing the digest of", path), call, size)
     return _digest_in(answer, channel.connection.host, algorithm)
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anyio import Lock, move_on_after
+from anyio import Lock, move_on_after, sleep
 
-from async_backup.errors import ConnectionDropped, RemoteError
+from async_backup.errors import ConnectionDropped, NoSession, RemoteError
 from async_backup.remote.ssh.shell import OUTPUT_LIMIT, Answer
 from async_backup.remote.ssh.translate import translated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import asyncssh
 
     from async_backup.remote.ssh.connection import Connection
 
 _NO_STATUS = -1
+_PAUSE = 0.1
+"""Seconds for the server to end a session."""
 
 
 class Commands:
     """Runs commands on one connection, one at a time: a server may open few sessions."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, make_room: Callable[[], bool] = lambda: False) -> None:
+        """`make_room` ends another session where the server takes no further one; whether it could."""
         self._connection = connection
+        self._make_room = make_room
         self._turn = Lock(fast_acquire=True)
         self.load = 0
         """What the commands weigh that have not been answered yet."""
@@ -32,13 +38,22 @@ class Commands:
         self.load += weight
         try:
             async with self._turn:
-                process = await self._connection.start_command(command)
+                process = await self._started(command)
                 try:
                     return await self._answer(process, timeout)
                 finally:
                     process.close()
         finally:
             self.load -= weight
+
+    async def _started(self, command: bytes) -> asyncssh.SSHClientProcess[bytes]:
+        while True:
+            try:
+                return await self._connection.start_command(command)
+            except NoSession:
+                if not self._make_room():
+                    raise
+                await sleep(_PAUSE)
 
     async def _answer(self, process: asyncssh.SSHClientProcess[bytes], timeout: float) -> Answer:
         host = self._connection.host
