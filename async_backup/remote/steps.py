@@ -97,7 +97,8 @@ async def explain_taken(channel: Channel, error: RemoteError, path: bytes) -> Re
     """A better error where a new name was refused: as a plain failure by OpenSSH, as permission denied by ProFTPD."""
     if type(error) in {RemoteError, RemoteDenied} and await channel.exists(path):
         name = _shown(path.rpartition(b"/")[2])
-        return RemoteExists(f"{channel.connection.host}: {name} exists already; nothing is overwritten")
+        other = ", or the server makes files, but refuses their mode" if isinstance(error, RemoteDenied) else ""
+        return RemoteExists(f"{channel.connection.host}: {name} exists already{other}; nothing is overwritten")
     return await channel.explain(error, path.rpartition(b"/")[0] or b".")
 
 

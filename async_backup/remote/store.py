@@ -7,7 +7,7 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import Semaphore, move_on_after
+from anyio import Semaphore, move_on_after, sleep
 
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteNotFound
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _PROBE_SIZE = 4096
+_SETTLING = 0.2
 
 
 class SftpStore:
@@ -244,6 +245,9 @@ class SftpStore:
     async def remove(self, path: bytes) -> None:
         """See `RemoteStore`."""
         await self._retry(lambda channel: steps.remove(channel, path))
+        if self.is_in_order:  # such a server may put it back when it comes to the end of what was written
+            await sleep(_SETTLING)
+            await self._retry(lambda channel: steps.remove(channel, path))
 
     async def sync_directory(self, path: bytes) -> None:
         """See `RemoteStore`."""
