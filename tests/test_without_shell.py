@@ -256,7 +256,8 @@ async def test_a_command_by_itself_takes_the_session_of_a_channel(tmp_path: Path
             made.write_bytes(LARGE)
             for _ in range(4):
                 assert await store.digest(os.fsencode(made), len(LARGE)) == (md5(LARGE), "md5sum")
-            assert {len(link.usable_channels()) for link in store._pool._links} <= {sessions - 1, sessions}
+            assert {len(link.channels) for link in store._pool._links} <= {sessions - 1, sessions}
+            assert all(channel.is_usable for link in store._pool._links for channel in link.channels)
     assert [path.name for path in server.directory.iterdir()] == ["a.gz"]
 
 

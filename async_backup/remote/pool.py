@@ -47,11 +47,13 @@ class _Link:
 
     def _give_up_channel(self) -> bool:
         """Leave its session to a command; False where it is the last one."""
-        usable = self.usable_channels()
-        if len(usable) < 2:
+        self.channels = self.usable_channels()
+        if len(self.channels) < 2:
             return False
-        self.most_channels = len(usable) - 1
-        min(usable, key=lambda channel: (channel.load, channel.watch.requests)).discard()
+        idlest = min(self.channels, key=lambda channel: (channel.load, channel.watch.requests))
+        self.channels.remove(idlest)
+        self.most_channels = len(self.channels)
+        idlest.discard()
         return True
 
     def usable_shell(self) -> Shell | None:
