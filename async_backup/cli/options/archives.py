@@ -31,8 +31,8 @@ HashName = Annotated[
 VerifyMode = Annotated[
     Verify,
     typer.Option(
-        help="Who computes the digest of what was stored: a command on the server, this program by reading it back, "
-        "or whichever works.",
+        help="Who computes the digest of what was stored: the server (command), this program from what it reads back "
+        "(readback), or whichever works (auto).",
         rich_help_panel=_ARCHIVES,
     ),
 ]
