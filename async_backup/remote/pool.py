@@ -75,12 +75,14 @@ class _Link:
         """One more channel, if the server takes it; raises RemoteError where the link would be left with none."""
         self.channels = self.usable_channels()
         try:
-            self.channels.append(await self.connection.open_channel())
+            opened = await self.connection.open_channel()
         except RemoteError:
             self.channels = self.usable_channels()
             if not self.channels:
                 raise
             self.most_channels = len(self.channels)
+        else:
+            self.channels.append(opened)
 
 
 class Pool:

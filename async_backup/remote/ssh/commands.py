@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING
 
 from anyio import Lock, move_on_after, sleep
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 _NO_STATUS = -1
 _PAUSE = 0.1
-"""Seconds for the server to end a session."""
+_GLANCES = 10
+"""Tries, with so many seconds between them, before another session has to go, or there is no hope: one may be about to
+end, or to become a channel that can go."""
 
 
 class Commands:
@@ -47,18 +51,20 @@ class Commands:
             self.load -= weight
 
     async def _started(self, command: bytes) -> asyncssh.SSHClientProcess[bytes]:
-        while True:
+        for attempt in count():
             try:
                 return await self._connection.start_command(command)
             except NoSession:
-                if not self._make_room():
+                if attempt % _GLANCES == 0 and not self._make_room() and attempt:
                     raise
                 await sleep(_PAUSE)
+        raise AssertionError
 
     async def _answer(self, process: asyncssh.SSHClientProcess[bytes], timeout: float) -> Answer:
         host = self._connection.host
         with move_on_after(timeout), translated(host, "running a command"):
-            process.stdin.write_eof()
+            with suppress(OSError):  # a command that has ended already
+                process.stdin.write_eof()
             output = bytearray()
             while found := await process.stdout.read(OUTPUT_LIMIT):
                 output += found
