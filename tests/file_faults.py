@@ -64,15 +64,16 @@ class BitFlip(Fault):
 
 
 class TruncateOnClose(Fault):
-    """The last byte of a file is lost when it is closed, as often as `times`."""
+    """The last byte of a file of `least` bytes or more is lost when it is closed, as often as `times`."""
 
-    def __init__(self, times: int = 1) -> None:
+    def __init__(self, times: int = 1, least: int = 1) -> None:
         super().__init__()
         self._times = times
+        self._least = least
 
     async def on_close(self, file: OpenFile) -> None:
         size = os.fstat(file.fileno()).st_size
-        if file.is_written and size and self.fired < self._times:
+        if file.is_written and size >= self._least and self.fired < self._times:
             self.hit()
             os.ftruncate(file.fileno(), size - 1)
 

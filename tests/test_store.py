@@ -148,7 +148,7 @@ async def test_a_directory_that_cannot_be_written_to_ends_the_run_at_once(
 
 @pytest.mark.parametrize("verify", [Verify.COMMAND, Verify.READBACK])
 @pytest.mark.parametrize(
-    "fault", [BitFlip(2_222_222), AcknowledgeWithoutWriting(1_000_000), TruncateOnClose(times=100)], ids=repr
+    "fault", [BitFlip(2_222_222), AcknowledgeWithoutWriting(1_000_000), TruncateOnClose(100, 100_000)], ids=repr
 )
 async def test_damage_on_the_server_shows_in_the_digest(tmp_path: Path, fault: Fault, verify: Verify) -> None:
     fault.fired = 0
@@ -161,6 +161,13 @@ async def test_damage_on_the_server_shows_in_the_digest(tmp_path: Path, fault: F
         await put(store, b"/a")
         assert (await store.digest(b"/a", len(CONTENT))).value != DIGEST
     assert (tmp_path / "faulty" / "root" / "a").read_bytes() != CONTENT
+
+
+async def test_a_server_that_loses_bytes_of_every_file_is_refused_before_anything_else(tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="does not come back"):
+        async with store_with(tmp_path, TruncateOnClose(times=100)):
+            pass
+    assert files(tmp_path) == {}
 
 
 async def test_one_file_is_written_through_all_channels(tmp_path: Path) -> None:

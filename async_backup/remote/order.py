@@ -37,4 +37,6 @@ async def order_of(channel: Channel, path: bytes) -> Order:
         if type(error) is not RemoteError:
             raise
         return Order.IN_ORDER
-    return Order.IN_ORDER if not is_there else Order.ANY if second else Order.ONE_HANDLE
+    if not is_there:
+        return Order.IN_ORDER
+    return Order.ANY if second else Order.ONE_HANDLE

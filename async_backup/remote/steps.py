@@ -115,23 +115,23 @@ async def open_regular(channel: Channel, path: bytes) -> tuple[Handle, int]:
 
 
 async def write_apart(channel: Channel, path: bytes, content: bytes) -> Handle | None:
-    """Make a file and write its second half first, and open it once more meanwhile; raises RemoteError.
+    """Make a file and write its second half first, and open it once more before it is closed; raises RemoteError.
 
-    So much an archive of several segments asks of a server, which this tries out in two round trips. Returns the
+    So much an archive of several segments asks of a server, which this tries out in three round trips. Returns the
     second handle, which the caller has to close, unless the server refuses one.
     """
     first = await create(channel, path, was_tried=False)
-    middle = len(content) // 2
-    others: list[Handle] = []
+    middle, others = len(content) // 2, set["Handle"]()
 
     async def open_again() -> None:
         with suppress(RemoteError):
-            others.append(await channel.open(path, OpenFlags.WRITE))
+            others.add(await channel.open(path, OpenFlags.WRITE))
 
     try:
         async with task_group() as tasks:
             tasks.start_soon(first.write, middle, content[middle:])
             tasks.start_soon(first.write, 0, content[:middle])
+        async with task_group() as tasks:  # only then, or who begins the file anew there would lose nothing
             tasks.start_soon(open_again)
             for _ in range(_TURNS):
                 await checkpoint()
@@ -143,7 +143,7 @@ async def write_apart(channel: Channel, path: bytes, content: bytes) -> Handle |
         if isinstance(error, RemoteError) and not isinstance(error, ConnectionDropped):
             raise await channel.explain(error, path.rpartition(b"/")[0] or b".") from error
         raise
-    return others[0] if others else None
+    return next(iter(others), None)
 
 
 async def remove(channel: Channel, path: bytes) -> None:
