@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import count
 from typing import TYPE_CHECKING
 
 from anyio import Lock, move_on_after, sleep
@@ -51,14 +50,15 @@ class Commands:
             self.load -= weight
 
     async def _started(self, command: bytes) -> asyncssh.SSHClientProcess[bytes]:
-        for attempt in count():
+        tries = 0
+        while True:
             try:
                 return await self._connection.start_command(command)
             except NoSession:
-                if attempt % _GLANCES == 0 and not self._make_room() and attempt:
+                if tries % _GLANCES == 0 and not self._make_room() and tries:
                     raise
-                await sleep(_PAUSE)
-        raise AssertionError
+            tries += 1
+            await sleep(_PAUSE)
 
     async def _answer(self, process: asyncssh.SSHClientProcess[bytes], timeout: float) -> Answer:
         host = self._connection.host
