@@ -11,6 +11,7 @@ import pytest
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteNotFound
 from async_backup.listing import finding
 from async_backup.listing.finding import find
+from async_backup.tasks import side_by_side
 from async_backup.ui.finding import finding_lines
 from tests.archives import make_archive
 from tests.command import PROGRAM, finished, login
@@ -98,6 +99,7 @@ async def test_a_file_that_was_away_for_a_while_has_two_versions(past: Past) -> 
         (["docs/*.txt"], {"docs/b.txt"}),
         (["docs/**/*.txt"], {"docs/b.txt", "docs/deep/b.txt"}),
         (["docs"], {"docs"}),
+        (["docs/**"], {"docs/b.txt", "docs/deep"}),
         (["deep/"], {"docs/deep"}),
         (["b.txt/"], set()),
         (["*.txt", "!b.txt"], {"a.txt"}),
@@ -167,26 +169,42 @@ async def test_a_server_that_is_gone_is_no_answer(past: Past) -> None:
         await past.find("page")
 
 
-async def test_few_large_indexes_are_in_memory_at_once(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_few_large_archives_are_looked_into_at_once(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     past.write("wiki/page", "text", 1)
     for day in range(1, 20):
         past.back_up(day)
-    under_way, most = 0, 0
-    look = finding._Search._look
+    asked: list[int] = []
 
-    async def counted(search: finding._Search, archive: object) -> object:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        try:
-            return await look(search, archive)  # type: ignore[arg-type]
-        finally:
-            under_way -= 1
+    async def counted(work: object, items: list[object], *, at_once: int) -> object:
+        asked.append(len(items))
+        return await side_by_side(work, items, at_once=at_once)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(finding._Search, "_look", counted)
-    monkeypatch.setattr(finding, "_LARGE", 10)
+    monkeypatch.setattr(finding, "side_by_side", counted)
+    monkeypatch.setattr(finding, "_SIZE_AT_ONCE", 10)
     assert told(await past.find("page")) == {("wiki", "page"): [(4, 1, 19, 19)]}
-    assert most == finding._LARGE_AT_ONCE
+    assert asked == [1] * 19
+
+
+async def test_names_of_one_file_have_the_same_versions_whichever_comes_first(past: Past) -> None:
+    past.write("wiki/hard1", "abc", 1)
+    os.link(past.source / "wiki/hard1", past.source / "wiki/hard2")
+    past.back_up(1)
+    os.link(past.source / "wiki/hard1", past.source / "wiki/aaa")
+    past.back_up(2)
+    (past.source / "wiki/hard1").unlink()
+    past.back_up(3)
+    assert told(await past.find("hard*")) == {
+        ("wiki", "hard1"): [(3, 1, 2, 2)],
+        ("wiki", "hard2"): [(3, 1, 3, 3)],
+    }
+
+
+async def test_links_are_told_with_their_targets(past: Past) -> None:
+    (past.source / "wiki").mkdir()
+    (past.source / "wiki" / "link").symlink_to("there")
+    past.back_up(1)
+    lines = list(finding_lines(await past.find("link")))
+    assert "symlink -> there  in 2024-05-01" in lines[2]
 
 
 async def test_lines_name_the_newest_version_first_and_nothing_is_raw(past: Past) -> None:

@@ -25,6 +25,7 @@ from async_backup.errors import (
 from async_backup.remote.naming import is_temporary
 from async_backup.remote.privacy import Privacy
 from async_backup.remote.ssh import watch
+from async_backup.remote.store import SftpStore
 from tests.embedded import Fault, embedded_server
 from tests.file_faults import (
     AcknowledgeWithoutWriting,
@@ -57,8 +58,6 @@ from tests.stores import FEW, DiskWorld, all_channels, opened
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from async_backup.remote.store import SftpStore
 
 pytestmark = pytest.mark.anyio
 
@@ -166,6 +165,19 @@ async def test_damage_on_the_server_shows_in_the_digest(tmp_path: Path, fault: F
 async def test_a_server_that_loses_bytes_of_every_file_is_refused_before_anything_else(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="does not come back"):
         async with store_with(tmp_path, TruncateOnClose(times=100)):
+            pass
+    assert files(tmp_path) == {}
+
+
+async def test_why_nothing_can_be_written_is_told_though_nothing_can_be_removed_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(store: SftpStore, path: bytes) -> None:
+        raise RemoteError("removing fails too")
+
+    monkeypatch.setattr(SftpStore, "remove", refuse)
+    with pytest.raises(RemoteError, match=r"opening .*probe"):
+        async with store_with(tmp_path, OpenFails(errno.EROFS)):
             pass
     assert files(tmp_path) == {}
 

@@ -39,7 +39,13 @@ def compile_patterns(patterns: tuple[str, ...]) -> GitIgnoreSpec:
     """The patterns ready to match; raises ValueError for one that gitignore does not allow."""
     from pathspec import GitIgnoreSpec  # noqa: PLC0415  (half of a packing process's start, rarely needed)
 
-    return GitIgnoreSpec.from_lines(patterns)
+    return GitIgnoreSpec.from_lines(map(_of_what_is_inside, patterns))
+
+
+def _of_what_is_inside(pattern: str) -> str:
+    """`docs/**` as git takes it: all in docs, but not docs itself, which pathspec 1.1 would match as well."""
+    stem, slash = (pattern[:-1], "/") if pattern.endswith("/**/") else (pattern, "")
+    return f"{stem}/*{slash}" if stem.endswith("/**") else pattern
 
 
 _compiled = lru_cache(maxsize=4)(compile_patterns)

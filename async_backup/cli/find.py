@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from async_backup.archive.selection import compile_patterns
 from async_backup.archive_names import NameParser
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.cli.options import profile as from_profile
-from async_backup.cli.output import complain, say
+from async_backup.cli.output import complain
 from async_backup.cli.places import at_each, places
-from async_backup.cli.reading import read_until_stopped, where_of
+from async_backup.cli.reading import read_until_stopped, say_all, where_of
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.listing.finding import find as find_in
 from async_backup.text import shown
@@ -20,6 +22,8 @@ from async_backup.ui.finding import finding_lines, version_fields
 from async_backup.ui.json_lines import json_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anyio import Event
 
     from async_backup.listing.finding import Finding
@@ -59,20 +63,22 @@ def find(
     except SettingsError as error:
         fail(error, as_json=as_json)
 
-    async def look(store: SftpStore, stop: Event) -> Finding:
-        del stop
-        return await find_in(store, names, words, entries)
-
-    def find_at(number: int) -> int:
-        finding = read_until_stopped(wheres[number], look, as_json=as_json)
+    async def look(store: SftpStore, stop: Event) -> ExitCode:
+        finding = await find_in(store, names, words, entries)
         for archive, reason in finding.unread:
             complain(f"not looked into: {shown(archive.path)}: {shown(reason)}")
-        fields = (version_fields(found, version) for found in finding.found for version in found.versions)
-        for line in map(json_line, fields) if as_json else finding_lines(finding):
-            say(line)
+        lines = map(json_line, _fields(finding)) if as_json else finding_lines(finding)
+        await to_thread.run_sync(say_all, lines, stop, abandon_on_cancel=True)
         return ExitCode.INCOMPLETE if finding.unread else ExitCode.COMPLETE
 
+    def find_at(number: int) -> int:
+        return read_until_stopped(wheres[number], look, as_json=as_json)
+
     at_each(destinations, find_at, as_json=as_json)
+
+
+def _fields(finding: Finding) -> Iterator[dict[str, object]]:
+    return (version_fields(found, version) for found in finding.found for version in found.versions)
 
 
 def _check(patterns: list[str]) -> None:

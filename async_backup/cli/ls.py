@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -15,9 +14,8 @@ from async_backup.catalog import read_catalog
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.cli.options import profile as from_profile
-from async_backup.cli.output import say
 from async_backup.cli.places import archive_in, places
-from async_backup.cli.reading import read_until_stopped, where_of
+from async_backup.cli.reading import read_until_stopped, say_all, where_of
 from async_backup.errors import DamagedArchive, SettingsError
 from async_backup.listing.contents import read_contents
 from async_backup.remote.places import path_in
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from async_backup.config import Destination
     from async_backup.listing.contents import Contents
     from async_backup.remote.store import SftpStore
-
-_LINES_AT_ONCE = 500
 
 
 def ls(
@@ -72,7 +68,7 @@ def ls(
         found = (await read_catalog(store, names)).find(os.fsencode(wanted))
         contents = await _contents(store, found.path, where.destination)
         lines = _lines(contents, [os.fsencode(path) for path in inside], recursive=recursive, as_json=as_json)
-        await to_thread.run_sync(_say_all, lines, stop, abandon_on_cancel=True)
+        await to_thread.run_sync(say_all, lines, stop, abandon_on_cancel=True)
 
     read_until_stopped(where, show, as_json=as_json)
 
@@ -80,12 +76,6 @@ def ls(
 def _lines(contents: Contents, paths: list[bytes], *, recursive: bool, as_json: bool) -> Iterator[str]:
     members = contents.members(paths, recursive=recursive)
     return (json_line(member_fields(member)) for member in members) if as_json else map(MemberLines(), members)
-
-
-def _say_all(lines: Iterator[str], stop: Event) -> None:
-    """Print some lines at once, in a thread: whoever reads them may be slow."""
-    while not stop.is_set() and (some := list(islice(lines, _LINES_AT_ONCE))):
-        say("\n".join(some))
 
 
 async def _contents(store: SftpStore, path: bytes, destination: Destination) -> Contents:

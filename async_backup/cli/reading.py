@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import run_until_stopped
+from async_backup.cli.output import say
 from async_backup.config import Limits
 from async_backup.errors import ExitCode
 from async_backup.remote.store import open_archives
 from async_backup.stopping import unless_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from anyio import Event
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from async_backup.remote.store import SftpStore
 
 _T = TypeVar("_T")
+
+_LINES_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,12 @@ def where_of(
     """From the options that these commands share; raises SettingsError."""
     ssh = ssh_settings(keys, known_hosts, ssh_config, timeout)
     return Where(destination_of(dest, port), ssh, Limits(retries=retries))
+
+
+def say_all(lines: Iterator[str], stop: Event) -> None:
+    """Print some lines at once, in a thread: whoever reads them may be slow."""
+    while not stop.is_set() and (some := list(islice(lines, _LINES_AT_ONCE))):
+        say("\n".join(some))
 
 
 def read_until_stopped(where: Where, work: Callable[[SftpStore, Event], Awaitable[_T]], *, as_json: bool) -> _T:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from anyio import Lock, Semaphore, to_thread
+from anyio import Lock, to_thread
 
-from async_backup.archive.member import DIRECTORY
+from async_backup.archive.member import DIRECTORY, HARD_LINK
 from async_backup.archive.selection import Selection
 from async_backup.archived import read_archive
 from async_backup.catalog import read_catalog
@@ -27,9 +26,8 @@ if TYPE_CHECKING:
     from async_backup.remote.base import RemoteStore
 
 _AT_ONCE = 64
-_LARGE = 16 << 20
-_LARGE_AT_ONCE = 2
-"""Archives above `_LARGE` bytes whose indexes may be in memory at once."""
+_SIZE_AT_ONCE = 16 << 20
+"""Bytes of the archives that are looked into at once, if there is more than one."""
 
 _PATHS_REMEMBERED = 1 << 17
 
@@ -68,17 +66,28 @@ async def find(
     ValueError for a pattern that is none, RemoteError where the server is gone.
     """
     archives = (await read_catalog(store, names)).of_entries(entries).archives
-    search = _Search(store, _matcher(Selection(tuple(patterns))))
-    results = await side_by_side(search.members_in, archives, at_once=_AT_ONCE)
-    looked = list(zip(archives, results, strict=True))
-    unread = tuple((archive, result) for archive, result in looked if isinstance(result, str))
-    read = [(archive, result) for archive, result in looked if not isinstance(result, str)]
-    found = [
-        Found(entry, path, tuple(versions))
-        for entry, of_entry in groupby(read, key=lambda one: one[0].entry)
-        for path, versions in sorted(_versions(list(of_entry)).items())
-    ]
-    return Finding(tuple(found), len(archives), unread)
+    search, history = _Search(store, _matcher(Selection(tuple(patterns)))), _History()
+    unread: list[tuple[StoredArchive, str]] = []
+    for some in _groups(archives):
+        results = await side_by_side(search.members_in, some, at_once=_AT_ONCE)
+        for archive, result in zip(some, results, strict=True):
+            if isinstance(result, str):
+                unread.append((archive, result))
+            else:
+                history.add(archive, result)
+    return Finding(history.found(), len(archives), tuple(unread))
+
+
+def _groups(archives: Sequence[StoredArchive]) -> Iterator[list[StoredArchive]]:
+    """Archives whose indexes, and what is found in them, may be in memory at once: by the sizes of the archives."""
+    some: list[StoredArchive] = []
+    for archive in archives:
+        if some and (len(some) == _AT_ONCE or sum(one.size for one in some) + archive.size > _SIZE_AT_ONCE):
+            yield some
+            some = []
+        some.append(archive)
+    if some:
+        yield some
 
 
 def _matcher(selection: Selection) -> Callable[[bytes, bool], bool]:
@@ -96,31 +105,35 @@ def _matcher(selection: Selection) -> Callable[[bytes, bool], bool]:
 
 
 class _Search:
-    """Looks into archives; few large indexes are in memory at the same time."""
+    """Looks into archives."""
 
     def __init__(self, store: RemoteStore, matches: Callable[[bytes, bool], bool]) -> None:
         self._store = store
         self._matches = matches
-        self._large = Semaphore(_LARGE_AT_ONCE)
         self._turn = Lock()
 
     async def members_in(self, archive: StoredArchive) -> dict[bytes, Member] | str:
         """The members that match, by their paths inside the entry; why it cannot be told, otherwise."""
         try:
-            if archive.size <= _LARGE:
-                return await self._look(archive)
-            async with self._large:
-                return await self._look(archive)
+            async with open_listed(self._store, archive.path, archive.size) as reader:
+                contents = Contents(await read_archive(reader, archive.path))
+            async with self._turn:
+                return await to_thread.run_sync(lambda: self._found_in(contents), abandon_on_cancel=True)
         except SERVER_GONE:
             raise
         except (DamagedArchive, RemoteError) as error:
             return str(error.__cause__ or error)
 
-    async def _look(self, archive: StoredArchive) -> dict[bytes, Member]:
-        async with open_listed(self._store, archive.path, archive.size) as reader:
-            contents = Contents(await read_archive(reader, archive.path))
-        async with self._turn:
-            return await to_thread.run_sync(lambda: dict(self._matching(contents)), abandon_on_cancel=True)
+    def _found_in(self, contents: Contents) -> dict[bytes, Member]:
+        found = dict(self._matching(contents))
+        links = {path: member.link for path, member in found.items() if member.type == HARD_LINK}
+        if links:
+            targets = set(links.values())
+            files = {member.path: member for member in contents.members() if member.path in targets}
+            found |= {
+                path: files[target]._replace(path=found[path].path) for path, target in links.items() if target in files
+            }
+        return found
 
     def _matching(self, contents: Contents) -> Iterator[tuple[bytes, Member]]:
         for member in contents.members():
@@ -130,20 +143,29 @@ class _Search:
                 yield path, member
 
 
-def _versions(archives: Sequence[tuple[StoredArchive, dict[bytes, Member]]]) -> dict[bytes, list[Version]]:
-    """The versions of each path in the archives of an entry, which come from the oldest to the newest."""
-    found: dict[bytes, list[Version]] = {}
-    previous: dict[bytes, Member] = {}
-    for archive, members in archives:
+class _History:
+    """The versions of each path in archives that come by entry, and within each from the oldest to the newest."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[bytes, bytes], list[Version]] = {}
+        self._previous: dict[bytes, Member] = {}
+        self._entry: bytes | None = None
+
+    def add(self, archive: StoredArchive, members: dict[bytes, Member]) -> None:
+        """Note what the next archive holds."""
+        previous = self._previous if archive.entry == self._entry else {}
         for path, member in members.items():
-            versions = found.setdefault(path, [])
+            versions = self._found.setdefault((archive.entry, path), [])
             if path in previous and _content(member) == _content(previous[path]):
                 last = versions.pop()
                 versions.append(last._replace(last=archive, archives=last.archives + 1))
             else:
                 versions.append(Version(member, archive, archive, 1))
-        previous = members
-    return found
+        self._previous, self._entry = members, archive.entry
+
+    def found(self) -> tuple[Found, ...]:
+        """All of it, by entry and path."""
+        return tuple(Found(*key, tuple(versions)) for key, versions in sorted(self._found.items()))
 
 
 def _content(member: Member) -> tuple[object, ...]:

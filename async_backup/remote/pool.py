@@ -38,6 +38,7 @@ class _Link:
         self.commands = Commands(connection, self._give_up_channel)
         self.bytes_hashed = 0
         """What the server has to hash before it answers."""
+        self._opening = 0
         self.most_channels: int | None = None
         """What the server allows, once it has refused one."""
         self._opening_shell = Lock()
@@ -46,10 +47,10 @@ class _Link:
         return [channel for channel in self.channels if channel.is_usable]
 
     def _give_up_channel(self) -> bool:
-        """Leave its session to a command; False where it is the last one."""
+        """Leave its session to a command; False where it is the last one, unless another one is about to come."""
         self.channels = self.usable_channels()
         if len(self.channels) < 2:
-            return False
+            return self._opening > 0
         idlest = min(self.channels, key=lambda channel: (channel.load, channel.watch.requests))
         self.channels.remove(idlest)
         self.most_channels = len(self.channels)
@@ -74,6 +75,7 @@ class _Link:
     async def open_channel(self) -> None:
         """One more channel, if the server takes it; raises RemoteError where the link would be left with none."""
         self.channels = self.usable_channels()
+        self._opening += 1
         try:
             opened = await self.connection.open_channel()
         except RemoteError:
@@ -83,6 +85,8 @@ class _Link:
             self.most_channels = len(self.channels)
         else:
             self.channels.append(opened)
+        finally:
+            self._opening -= 1
 
 
 class Pool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from anyio import Semaphore, move_on_after, sleep
 
 from async_backup.config import Verify
-from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteNotFound
+from async_backup.errors import ConnectionDropped, RemoteError, RemoteNotFound
 from async_backup.remote import steps
 from async_backup.remote.digest import ServerDigests, ways
 from async_backup.remote.discarding import CLEANUP_GRACE
@@ -126,7 +126,7 @@ class SftpStore:
                 tasks.start_soon(self._look_at_privacy, path)
                 return await self._verification.is_found(path, expected)
         finally:
-            with move_on_after(CLEANUP_GRACE, shield=True), suppress(RemoteDenied):
+            with move_on_after(CLEANUP_GRACE, shield=True), suppress(RemoteError):
                 await self.remove(path)  # of an account that may only upload it stays, as small as it is
 
     async def _look_at_privacy(self, path: bytes) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from async_backup.archive.member import DIRECTORY
+from async_backup.archive.member import DIRECTORY, REGULAR
 from async_backup.text import counted, shown, size
 from async_backup.ui.listing import member_fields, when_of
 
@@ -30,6 +30,9 @@ def _version(version: Version) -> str:
     member = version.member
     if member.type == DIRECTORY:
         return _where(version)
+    if member.type != REGULAR:
+        kind = member_fields(member)["type"]
+        return f"{kind:>10}{f' -> {shown(member.link)}' if member.link else ''}  {_where(version)}"
     modified = datetime.fromtimestamp(member.mtime_ns // 1_000_000_000)
     return f"{size(member.size):>10}  modified {modified:%Y-%m-%d %H:%M:%S}  {_where(version)}"
 

@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 _NO_STATUS = -1
 _PAUSE = 0.1
 _GLANCES = 10
-"""Tries, with so many seconds between them, before another session has to go, or there is no hope: one may be about to
-end, or to become a channel that can go."""
+"""Tries, with so many seconds between them, before another session has to go, or there is no hope."""
 
 
 class Commands:
     """Runs commands on one connection, one at a time: a server may open few sessions."""
 
     def __init__(self, connection: Connection, make_room: Callable[[], bool] = lambda: False) -> None:
-        """`make_room` ends another session where the server takes no further one; whether it could."""
+        """`make_room` ends another session where the server takes no further one; whether there is hope."""
         self._connection = connection
         self._make_room = make_room
         self._turn = Lock(fast_acquire=True)
@@ -55,7 +54,7 @@ class Commands:
             try:
                 return await self._connection.start_command(command)
             except NoSession:
-                if tries % _GLANCES == 0 and not self._make_room() and tries:
+                if tries % _GLANCES == 0 and not self._make_room():
                     raise
             tries += 1
             await sleep(_PAUSE)
