@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from async_backup.remote.base import RemoteStore
 
 _AT_ONCE = 64
-_SIZE_AT_ONCE = 16 << 20
-"""Bytes of the archives that are looked into at once, if there is more than one."""
+_SIZE_AT_ONCE = 128 << 20
+_LARGE_AT_ONCE = 4
+"""Archives that are looked into at once if they are of more than `_SIZE_AT_ONCE` bytes together."""
 
 _PATHS_REMEMBERED = 1 << 17
 
@@ -82,7 +83,8 @@ def _groups(archives: Sequence[StoredArchive]) -> Iterator[list[StoredArchive]]:
     """Archives whose indexes, and what is found in them, may be in memory at once: by the sizes of the archives."""
     some: list[StoredArchive] = []
     for archive in archives:
-        if some and (len(some) == _AT_ONCE or sum(one.size for one in some) + archive.size > _SIZE_AT_ONCE):
+        are_large = sum(one.size for one in some) + archive.size > _SIZE_AT_ONCE
+        if len(some) >= (_LARGE_AT_ONCE if are_large else _AT_ONCE):
             yield some
             some = []
         some.append(archive)
@@ -111,6 +113,8 @@ class _Search:
         self._store = store
         self._matches = matches
         self._turn = Lock()
+        self._known: dict[tuple[object, ...], tuple[bytes, Member]] = {}
+        """Paths and members by what makes them: what archives have in common is in memory once."""
 
     async def members_in(self, archive: StoredArchive) -> dict[bytes, Member] | str:
         """The members that match, by their paths inside the entry; why it cannot be told, otherwise."""
@@ -133,7 +137,10 @@ class _Search:
             found |= {
                 path: files[target]._replace(path=found[path].path) for path, target in links.items() if target in files
             }
-        return found
+        known = self._known
+        return dict(
+            known.setdefault((member.path, *_content(member)), (path, member)) for path, member in found.items()
+        )
 
     def _matching(self, contents: Contents) -> Iterator[tuple[bytes, Member]]:
         for member in contents.members():
