@@ -215,7 +215,8 @@ class Settings:
         if self.hash not in HASHES:
             raise SettingsError(f"{self.hash!r} is not a hash; choose {', '.join(HASHES)}")
         hashlib.new(self.hash, usedforsecurity=False)
-        _check_patterns(self.selection.patterns)
+        if self.selection.patterns:
+            check_patterns(self.selection.patterns)
         _check_names(self.only)
         self.timestamp(datetime.now().astimezone())
 
@@ -245,10 +246,9 @@ def _check_names(only: tuple[str, ...]) -> None:
             )
 
 
-def _check_patterns(patterns: tuple[str, ...]) -> None:
-    if not patterns:
-        return
+def check_patterns(patterns: tuple[str, ...], trouble: str = "an exclude pattern is not valid") -> None:
+    """Raise SettingsError, which says `trouble`, where gitignore does not allow one of them."""
     try:
         compile_patterns(patterns)
     except ValueError as error:
-        raise SettingsError(f"an exclude pattern is not valid: {error}") from error
+        raise SettingsError(f"{trouble}: {error}") from error

@@ -130,11 +130,6 @@ class Uploads:
                 await self._write(channels, meter, room)
         except ConnectionDropped:
             raise
-        except RemoteError as error:
-            if self._numbers is not None:
-                return NotMeasured(what, str(error))
-            self._numbers = count()
-            return await self.measure(lanes, seconds)
         except BackupError as error:
             return NotMeasured(what, str(error))
         size, took = meter.counted()

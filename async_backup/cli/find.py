@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from async_backup.archive.selection import compile_patterns
 from async_backup.archive_names import NameParser
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
@@ -15,6 +14,7 @@ from async_backup.cli.options import profile as from_profile
 from async_backup.cli.output import complain
 from async_backup.cli.places import at_each, places
 from async_backup.cli.reading import read_until_stopped, say_all, where_of
+from async_backup.config import check_patterns
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.listing.finding import find as find_in
 from async_backup.text import shown
@@ -84,7 +84,4 @@ def _fields(finding: Finding) -> Iterator[dict[str, object]]:
 def _check(patterns: list[str]) -> None:
     if not patterns:
         raise SettingsError("no pattern was given: name a file, or a pattern of gitignore, after the destination")
-    try:
-        compile_patterns(tuple(patterns))
-    except ValueError as error:
-        raise SettingsError(f"this is no pattern of gitignore: {error}") from error
+    check_patterns(tuple(patterns), "this is no pattern of gitignore")

@@ -7,9 +7,8 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from async_backup.archive.selection import compile_patterns
 from async_backup.archive_names import NameParser
-from async_backup.config import HASHES, Destination, Limits, parse_size
+from async_backup.config import HASHES, Destination, Limits, check_patterns, parse_size
 from async_backup.durations import parse_seconds
 from async_backup.errors import SettingsError
 from async_backup.hooks.ping import PingUrl
@@ -39,10 +38,7 @@ def _hash(text: object) -> None:
 
 
 def _pattern(text: object) -> None:
-    try:
-        compile_patterns((str(text),))
-    except ValueError as error:
-        raise SettingsError(f"an exclude pattern is not valid: {error}") from error
+    check_patterns((str(text),))
 
 
 def _text(parse: Callable[[str], object]) -> Callable[[object], object]:

@@ -137,9 +137,8 @@ class _Search:
             found |= {
                 path: files[target]._replace(path=found[path].path) for path, target in links.items() if target in files
             }
-        known = self._known
         return dict(
-            known.setdefault((member.path, *_content(member)), (path, member)) for path, member in found.items()
+            self._known.setdefault((member.path, *_content(member)), (path, member)) for path, member in found.items()
         )
 
     def _matching(self, contents: Contents) -> Iterator[tuple[bytes, Member]]:

@@ -141,16 +141,7 @@ class SftpStore:
             finally:
                 await file.abandon()
             return None
-        is_second = False
-
-        async def write(channel: Channel) -> Handle | None:
-            nonlocal is_second
-            if is_second:
-                await steps.remove(channel, path)
-            is_second = True
-            return await steps.write_apart(channel, path, content)
-
-        return await self._retry(write)
+        return await self._made(path, lambda channel, _: steps.write_apart(channel, path, content))
 
     async def make_directory(self, path: bytes) -> None:
         """See `RemoteStore`."""
@@ -162,13 +153,8 @@ class SftpStore:
 
     async def create(self, path: bytes) -> StripedFile:
         """See `RemoteStore`."""
-        is_second = False
 
-        async def create(channel: Channel) -> StripedFile:
-            nonlocal is_second
-            if is_second:
-                await steps.remove(channel, path)
-            was_tried, is_second = is_second, True
+        async def create(channel: Channel, was_tried: bool) -> StripedFile:
             handle = await steps.create(channel, path, was_tried=was_tried)
             if self.privacy is Privacy.ON_REQUEST:
                 await steps.make_private(handle)
@@ -176,11 +162,24 @@ class SftpStore:
             return kind(self._pool, handle, rate=self._rate, retries=self._retries)
 
         try:
-            return await self._retry(create)
+            return await self._made(path, create)
         except ConnectionDropped:
             with suppress(RemoteError):
                 await self.remove(path)
             raise
+
+    async def _made(self, path: bytes, make: Callable[[Channel, bool], Awaitable[_T]]) -> _T:
+        """What `make` returns, which makes a file; it is told whether that was tried before, and then finds none."""
+        was_tried = False
+
+        async def attempt(channel: Channel) -> _T:
+            nonlocal was_tried
+            if was_tried:
+                await steps.remove(channel, path)
+            before, was_tried = was_tried, True
+            return await make(channel, before)
+
+        return await self._retry(attempt)
 
     async def open(self, path: bytes) -> RemoteReader:
         """See `RemoteStore`."""

@@ -167,13 +167,16 @@ class Channel:
 
     async def entry(self, path: bytes) -> RemoteEntry:
         """The name itself, not what a symbolic link points to; raises RemoteNotFound."""
-        attributes = await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
+        attributes = await self._attributes(path)
         return entry_of(path.rpartition(b"/")[2], attributes)
 
     async def mode(self, path: bytes) -> int | None:
         """The permissions of a file, if the server tells them; raises RemoteNotFound."""
-        attributes = await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
+        attributes = await self._attributes(path)
         return None if attributes.permissions is None else attributes.permissions & 0o777
+
+    async def _attributes(self, path: bytes) -> asyncssh.SFTPAttrs:
+        return await self.request(about("looking at", path), lambda: self._sftp.lstat(path))
 
     async def make_private(self, path: bytes) -> None:
         """Have a file for its owner alone."""
