@@ -128,7 +128,7 @@ def test_the_number_of_processes_changes_no_byte(sshd: Sshd, target: Path, tmp_p
 
 def test_patterns_leave_out_files_and_entries(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
     patterns = tmp_path / "patterns"
-    patterns.write_text("# comment\n*.o\n")
+    patterns.write_text("\ufeff*.o\r\n# comment\r\n", encoding="utf-8")
     excludes = ["--exclude", "notes.*", "--exclude-from", str(patterns)]
     assert finished(backup_command(sshd, source, *excludes, to=target)).returncode == 0
     assert archives(target) == ["project.tar.gz", "project.tar.gz.md5"]

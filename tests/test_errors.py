@@ -297,6 +297,7 @@ def test_a_full_disk_is_called_full_and_left_as_it_was(sshd: Sshd, source: Path,
         (["--to", "me@host:/x", "--timestamp-format", "%d/%m"], "file name"),
         (["--to", "sftp://me@host:22/x", "--port", "23"], "contradicts"),
         (["--to", "me@host:/x", "--exclude-from", "/does/not/exist"], "cannot be read"),
+        (["--to", "me@host:/x", "--exclude", "[ab"], "[ is not closed"),
         (["--to", "me@host:/x", "--verify", "maybe"], "readback"),
         (["--to", "me@host:/x", "--unknown"], "No such option"),
         ([], "--to"),
@@ -306,6 +307,13 @@ def test_a_wrong_setting_says_what_is_allowed(source: Path, arguments: list[str]
     done = finished([*PROGRAM, "run", str(source), *arguments])
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_pattern_that_is_wrong_is_told_with_its_file(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "patterns").write_text("*.o\n[ab\n")
+    done = finished([*PROGRAM, "run", str(source), "--to", "me@host:/x", "--exclude-from", str(tmp_path / "patterns")])
+    assert done.returncode == 2
+    assert f"{tmp_path}/patterns is not valid: '[ab'" in done.stderr
 
 
 def test_a_source_that_is_not_there_is_said_before_anything_is_sent(sshd: Sshd, tmp_path: Path) -> None:

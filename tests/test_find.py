@@ -99,7 +99,7 @@ async def test_a_file_that_was_away_for_a_while_has_two_versions(past: Past) -> 
         (["docs/*.txt"], {"docs/b.txt"}),
         (["docs/**/*.txt"], {"docs/b.txt", "docs/deep/b.txt"}),
         (["docs"], {"docs"}),
-        (["docs/**"], {"docs/b.txt", "docs/deep"}),
+        (["docs/**"], {"docs/b.txt", "docs/deep", "docs/deep/b.txt"}),
         (["deep/"], {"docs/deep"}),
         (["b.txt/"], set()),
         (["*.txt", "!b.txt"], {"a.txt"}),

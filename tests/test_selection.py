@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
-from async_backup.archive.selection import Selection, compile_patterns, is_cache
+from async_backup.archive.selection import Selection, is_cache
 from tests.archives import make_archive
 from tests.trees import Directory, File, Special, Symlink, build, names, opened
 
@@ -76,11 +76,6 @@ def test_a_pattern_can_name_bytes_that_are_not_text(tmp_path: Path) -> None:
 
 def test_a_pattern_does_not_match_the_entrys_own_name(tmp_path: Path) -> None:
     assert archived(tmp_path, Directory({b"entry": File(), b"x": File()}), Selection(("entry",))) == {b"x"}
-
-
-def test_a_pattern_that_git_does_not_allow_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="!"):
-        compile_patterns(("!",))
 
 
 @pytest.mark.parametrize(("exclude", "left"), [(True, {b"c", b"c/CACHEDIR.TAG"}), (False, None)])

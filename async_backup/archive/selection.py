@@ -6,17 +6,12 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from async_backup.archive.descent import open_file
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from async_backup.archive.gitignore import Patterns
 
 CACHE_TAG = b"CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
-_NO_NEWLINE = "\0"
-"""Stands for a newline in a name: pathspec 1.1 takes `foo\\n` for `foo`, and finds nothing below `a\\nb`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +26,10 @@ class Selection:
         """Whether the entry `path`, or the file `path` below an entry, is left out by a pattern."""
         if not self.patterns:
             return False
-        text = os.fsdecode(path).replace("\n", _NO_NEWLINE) + ("/" if is_directory else "")
-        return _compiled(self.patterns).match_file(text)
+        return _compiled(self.patterns).match(os.fsdecode(path), is_directory=is_directory)
 
 
-def compile_patterns(patterns: tuple[str, ...]) -> GitIgnoreSpec:
-    """The patterns ready to match; raises ValueError for one that gitignore does not allow."""
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (half of a packing process's start, rarely needed)
-
-    return GitIgnoreSpec.from_lines(map(_of_what_is_inside, patterns))
-
-
-def _of_what_is_inside(pattern: str) -> str:
-    """`docs/**` as git takes it: all in docs, but not docs itself, which pathspec 1.1 would match as well."""
-    stem, slash = (pattern[:-1], "/") if pattern.endswith("/**/") else (pattern, "")
-    return f"{stem}/*{slash}" if stem.endswith("/**") else pattern
-
-
-_compiled = lru_cache(maxsize=4)(compile_patterns)
+_compiled = lru_cache(maxsize=4)(Patterns)
 
 
 def is_cache(directory: int) -> bool:

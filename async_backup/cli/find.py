@@ -50,9 +50,9 @@ def find(
     """Find files in all archives: which hold them, and in which versions.
 
     A PATTERN is one of gitignore, as for --exclude, matched against paths inside entries: report.odt at any depth,
-    '*.conf', '/etc/*.d/', 'docs/**/*.pdf'. Of a directory that matches nothing below it is told. Archives are not
-    fetched, only their indexes. With --profile the destinations are those of the profile, and all arguments are
-    patterns.
+    '*.conf', '/etc/*.d/', 'docs/**/*.pdf'. A directory that matches is told alone; 'docs/**' tells all that is below
+    it. Archives are not fetched, only their indexes. With --profile the destinations are those of the profile, and all
+    arguments are patterns.
     """
     del profile, config
     try:

@@ -22,6 +22,7 @@ from async_backup.config import (
     Limits,
     Settings,
     Verify,
+    check_patterns,
     parse_size,
 )
 from async_backup.counting import Counter, Counting
@@ -131,9 +132,11 @@ def _patterns(given: list[str], files: list[Path]) -> tuple[str, ...]:
     patterns = list(given)
     for file in files:
         try:
-            patterns += file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            lines = tuple(file.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"))
         except OSError as error:
             raise SettingsError(f"the exclude file {file} cannot be read: {error.strerror}") from error
+        check_patterns(lines, f"a pattern in the exclude file {file} is not valid")
+        patterns += lines
     return tuple(patterns)
 
 

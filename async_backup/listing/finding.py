@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import Lock, to_thread
@@ -18,7 +17,7 @@ from async_backup.remote.places import open_listed
 from async_backup.tasks import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from async_backup.archive.index import Member
     from async_backup.archive_names import NameParser
@@ -29,8 +28,6 @@ _AT_ONCE = 64
 _SIZE_AT_ONCE = 128 << 20
 _LARGE_AT_ONCE = 4
 """Archives that are looked into at once if they are of more than `_SIZE_AT_ONCE` bytes together."""
-
-_PATHS_REMEMBERED = 1 << 17
 
 
 class Version(NamedTuple):
@@ -63,11 +60,11 @@ async def find(
 ) -> Finding:
     """Look for what matches gitignore's `patterns` in all archives, or in those of some entries.
 
-    Of a directory that matches nothing below it is told. Raises RemoteNotFound for an entry without any archive,
+    What is below a directory matches by itself, or not. Raises RemoteNotFound for an entry without any archive,
     ValueError for a pattern that is none, RemoteError where the server is gone.
     """
     archives = (await read_catalog(store, names)).of_entries(entries).archives
-    search, history = _Search(store, _matcher(Selection(tuple(patterns)))), _History()
+    search, history = _Search(store, Selection(tuple(patterns))), _History()
     unread: list[tuple[StoredArchive, str]] = []
     for some in _groups(archives):
         results = await side_by_side(search.members_in, some, at_once=_AT_ONCE)
@@ -92,26 +89,12 @@ def _groups(archives: Sequence[StoredArchive]) -> Iterator[list[StoredArchive]]:
         yield some
 
 
-def _matcher(selection: Selection) -> Callable[[bytes, bool], bool]:
-    """Whether a path matches, and nothing above it does."""
-
-    @lru_cache(_PATHS_REMEMBERED)
-    def matches(path: bytes, is_directory: bool) -> bool:
-        return selection.excludes(path, is_directory=is_directory)
-
-    def matches_first(path: bytes, is_directory: bool) -> bool:
-        parent = path.rpartition(b"/")[0]
-        return matches(path, is_directory) and not (parent and matches(parent, True))
-
-    return matches_first
-
-
 class _Search:
     """Looks into archives."""
 
-    def __init__(self, store: RemoteStore, matches: Callable[[bytes, bool], bool]) -> None:
+    def __init__(self, store: RemoteStore, wanted: Selection) -> None:
         self._store = store
-        self._matches = matches
+        self._wanted = wanted
         self._turn = Lock()
         self._known: dict[tuple[object, ...], tuple[bytes, Member]] = {}
         """Paths and members by what makes them: what archives have in common is in memory once."""
@@ -145,7 +128,7 @@ class _Search:
         for member in contents.members():
             path, is_directory = inside_entry(member.path), member.type == DIRECTORY
             is_top = is_directory and b"/" not in member.path
-            if not is_top and self._matches(path, is_directory):
+            if not is_top and self._wanted.excludes(path, is_directory=is_directory):
                 yield path, member
 
 
