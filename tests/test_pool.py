@@ -220,6 +220,17 @@ async def test_a_server_that_hangs_up_on_the_first_call_is_called_again(sshd: Ss
     assert DiskWorld(tmp_path).files() == {b"a": CONTENT}
 
 
+@pytest.mark.parametrize("after", range(1400, 3000, 200))
+async def test_a_connection_that_is_lost_before_anything_is_open_is_replaced(
+    sshd: Sshd, tmp_path: Path, after: int
+) -> None:
+    async with FaultProxy(sshd.port, fault=Cut(after, once=True)) as proxy:
+        async with opened(on_sshd(sshd, tmp_path, port=proxy.port), login(sshd), ONE) as store:
+            await put(store, os.fsencode(tmp_path) + b"/a")
+        assert proxy.fired == 1
+    assert DiskWorld(tmp_path).files() == {b"a": CONTENT}
+
+
 async def test_a_server_that_takes_no_further_connection_is_used_with_those_there_are(
     sshd: Sshd, tmp_path: Path
 ) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, CapacityLimiter, Condition, Event, Lock, move_on_after, sleep
 
-from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, NoSession, RemoteError, Unreachable
-from async_backup.remote.retry import pause_before
-from async_backup.remote.ssh.commands import Commands
+from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, RemoteError, Unreachable
+from async_backup.remote.link import Link
+from async_backup.remote.retry import pause_before, retried
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.commands import Commands
+    from async_backup.remote.ssh.connection import Channel
     from async_backup.remote.ssh.dial import Dialer
     from async_backup.remote.ssh.shell import Shell
 
@@ -28,67 +30,6 @@ _DIALS_AT_ONCE = 3
 """Logins at the same time, once one has succeeded: far from the 10 from which on OpenSSH turns some away."""
 
 
-class _Link:
-    """One connection, its channels and its shell."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.channels: list[Channel] = []
-        self.shell: Shell | None = None
-        self.commands = Commands(connection, self._give_up_channel)
-        self.bytes_hashed = 0
-        """What the server has to hash before it answers."""
-        self._opening = 0
-        self.most_channels: int | None = None
-        """What the server allows, once it has refused one."""
-        self._opening_shell = Lock()
-
-    def usable_channels(self) -> list[Channel]:
-        return [channel for channel in self.channels if channel.is_usable]
-
-    def _give_up_channel(self) -> bool:
-        """Leave its session to a command; False where it is the last one, unless another one is about to come."""
-        self.channels = self.usable_channels()
-        if len(self.channels) < 2:
-            return self._opening > 0
-        idlest = min(self.channels, key=lambda channel: (channel.load, channel.watch.requests))
-        self.channels.remove(idlest)
-        self.most_channels = len(self.channels)
-        idlest.discard()
-        return True
-
-    def usable_shell(self) -> Shell | None:
-        return self.shell if self.shell and self.shell.is_usable else None
-
-    @property
-    def is_opening_shell(self) -> bool:
-        return self._opening_shell.locked()
-
-    async def open_shell(self) -> Shell | None:
-        """The shell, opened if need be; None where the server takes no session for one."""
-        async with self._opening_shell:
-            if self.usable_shell() is None and self.connection.is_usable:
-                with suppress(NoSession, ConnectionDropped):
-                    self.shell = await self.connection.open_shell()
-            return self.usable_shell()
-
-    async def open_channel(self) -> None:
-        """One more channel, if the server takes it; raises RemoteError where the link would be left with none."""
-        self.channels = self.usable_channels()
-        self._opening += 1
-        try:
-            opened = await self.connection.open_channel()
-        except RemoteError:
-            self.channels = self.usable_channels()
-            if not self.channels:
-                raise
-            self.most_channels = len(self.channels)
-        else:
-            self.channels.append(opened)
-        finally:
-            self._opening -= 1
-
-
 class Pool:
     """Lends channels to requests that share them. Use `open_pool`."""
 
@@ -98,8 +39,8 @@ class Pool:
         self._channels_each = channels
         self._retries = retries
         self._timeout = timeout
-        self._links: list[_Link] = []
-        self._hashing: _Link | None = None
+        self._links: list[Link] = []
+        self._hashing: Link | None = None
         self._turn_to_hash = Lock()
         self._failure: BackupError | None = None
         self._change = Condition()
@@ -170,7 +111,7 @@ class Pool:
         finally:
             link.bytes_hashed -= size
 
-    async def _link_to_hash(self) -> _Link:
+    async def _link_to_hash(self) -> Link:
         try:
             return await self._new_link()
         except BackupError:
@@ -182,10 +123,13 @@ class Pool:
                 self._wanted_connections = len(links) - 1
             return link
 
-    async def _new_link(self) -> _Link:
-        link = _Link(await self._dialer.dial())
+    async def _new_link(self, *, with_shell: bool = False) -> Link:
+        link = Link(await self._dialer.dial())
         try:
-            await link.open_channel()
+            async with task_group() as tasks:
+                tasks.start_soon(link.open_channel)
+                if with_shell:
+                    tasks.start_soon(link.open_shell)  # asked for behind the channel, which gets the only session
         except BaseException:
             link.connection.abort()
             raise
@@ -200,14 +144,11 @@ class Pool:
     async def connect(self, *, with_shell: bool) -> None:
         """Make the first connection with one channel; with a shell too, where the server lets us; raises BackupError.
 
-        A shell that is wanted later may find all the sessions that the server allows taken by channels.
+        A connection that is lost while that is done is replaced. A shell that is wanted later may find all the sessions
+        that the server allows taken by channels.
         """
-        link = _Link(await self._dialer.dial())
+        link = await retried(partial(self._new_link, with_shell=with_shell), self._retries)
         self._links.append(link)
-        async with task_group() as tasks:
-            tasks.start_soon(link.open_channel)
-            if with_shell:
-                tasks.start_soon(link.open_shell)  # asked for behind the channel, which gets the only session
 
     async def keep_filled(self) -> None:
         """Open what is missing, and again whenever something is lost; never returns."""
@@ -249,7 +190,7 @@ class Pool:
         if errors:
             raise min(errors, key=lambda error: isinstance(error, ConnectionDropped | Unreachable))
 
-    async def _refill(self, link: _Link) -> None:
+    async def _refill(self, link: Link) -> None:
         """All channels of a connection that is there; one that takes none is given up, and replaced the next time."""
         try:
             await self._fill_link(link)
@@ -261,13 +202,13 @@ class Pool:
         """One more connection with its channels; an error costs no other one."""
         try:
             async with turns:
-                link = _Link(await self._dialer.dial())
+                link = Link(await self._dialer.dial())
             self._links.append(link)
             await self._fill_link(link)
         except BackupError as error:
             errors.append(error)
 
-    async def _fill_link(self, link: _Link) -> None:
+    async def _fill_link(self, link: Link) -> None:
         while len(link.usable_channels()) < (link.most_channels or self._channels_each):
             await link.open_channel()
             await self._notify()
@@ -284,10 +225,10 @@ class Pool:
             for link in self._all_links():
                 self._discard_stalled(link, queued)
 
-    def _all_links(self) -> list[_Link]:
+    def _all_links(self) -> list[Link]:
         return list(dict.fromkeys([*self._links, *([self._hashing] if self._hashing else [])]))
 
-    def _discard_stalled(self, link: _Link, queued: int) -> None:
+    def _discard_stalled(self, link: Link, queued: int) -> None:
         patience = link.bytes_hashed / SLOWEST_HASHING
         stalled = [channel for channel in link.usable_channels() if channel.watch.is_stalled(queued, patience)]
         for channel in stalled:
