@@ -20,7 +20,7 @@ from async_backup.remote.order import Order, order_of
 from async_backup.remote.pool import open_pool
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader
-from async_backup.remote.striped import OrderedFile, StripedFile
+from async_backup.remote.striped import new_file
 from async_backup.tasks import task_group
 from async_backup.text import size
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.connection import Channel, Connection
     from async_backup.remote.ssh.handle import Handle
+    from async_backup.remote.striped import StripedFile
 
 _REQUESTS = 9
 _FAR = 0.005
@@ -197,8 +198,8 @@ class _Trial:
 
     async def run(self) -> bool:
         """Measure; returns whether the bytes that came back are those that were sent."""
-        kind = OrderedFile if self.order is Order.IN_ORDER else StripedFile
-        file = kind(self._pool, await self._create(), rate=RateLimit(None), retries=1)
+        handle, is_in_order = await self._create(), self.order is Order.IN_ORDER
+        file = new_file(self._pool, handle, is_in_order=is_in_order, rate=RateLimit(None), retries=1)
         try:
             await self._upload(file)
         finally:

@@ -26,33 +26,23 @@ _CLOSING_GRACE = 1.0
 class Handles:
     """The handles of one file, at most one a channel; `flags` are those by which further ones are opened."""
 
-    def __init__(self, pool: Pool, first: Handle, flags: OpenFlags, *, only_one: bool = False) -> None:
-        """With `only_one` no other one is ever opened: what was begun ends with the first."""
+    def __init__(self, pool: Pool, first: Handle, flags: OpenFlags) -> None:
         self._pool = pool
         self._path = first.path
         self._flags = flags
         self._handles: dict[Channel, Handle] = {first.channel: first}
         self._opening: dict[Channel, Lock] = {}
-        self._first = first if only_one else None
         self._is_only_one = False
 
     @asynccontextmanager
     async def lent(self, size: int) -> AsyncIterator[Handle]:
         """The handle of the channel with least to do, which has `size` bytes more to do inside the block."""
-        channel = self._only(self._first).channel if self._first else await self._least_loaded()
+        channel = await self._least_loaded()
         with channel.loaded(size):
-            yield self._first or await self._opened_on(channel)
-
-    def _only(self, handle: Handle) -> Handle:
-        if handle.channel.is_usable:
-            return handle
-        host = handle.channel.connection.host
-        raise ConnectionDropped(f"{host}: the connection was lost, and the file has to be begun anew")
+            yield await self._opened_on(channel)
 
     async def any(self) -> Handle:
         """A handle that can be used, opened if there is none."""
-        if self._first:
-            return self._only(self._first)
         for channel, handle in self._handles.items():
             if channel.is_usable:
                 return handle
@@ -96,22 +86,56 @@ class Handles:
 
     async def close(self) -> None:
         """Close all handles. What was on its way before has been done or dropped when it returns."""
-        handles = [handle for channel, handle in self._handles.items() if channel.is_usable]
+        handles = list(self._handles.values())
         self._handles.clear()
         async with task_group() as tasks:
             for handle in handles:
                 tasks.start_soon(_close_unless_lost, handle)
 
-    async def abandon(self) -> None:
-        """Close all handles without waiting long; raises nothing."""
-        with move_on_after(_CLOSING_GRACE, shield=True), suppress(RemoteError):
-            await self.close()
+
+class OnlyHandle:
+    """The one handle that a file ever has: what was begun ends with it."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._is_open = True
+
+    @asynccontextmanager
+    async def lent(self, size: int) -> AsyncIterator[Handle]:
+        """See `Handles`; raises ConnectionDropped where its channel was lost."""
+        handle = await self.any()
+        with handle.channel.loaded(size):
+            yield handle
+
+    async def any(self) -> Handle:
+        """See `Handles`; raises ConnectionDropped where its channel was lost."""
+        if self._handle.channel.is_usable:
+            return self._handle
+        host = self._handle.channel.connection.host
+        raise ConnectionDropped(f"{host}: the connection was lost, and the file has to be begun anew")
+
+    def forget(self, _: Handle) -> None:
+        """The handle has been closed."""
+        self._is_open = False
+
+    async def close(self) -> None:
+        """See `Handles`."""
+        if self._is_open:
+            self._is_open = False
+            await _close_unless_lost(self._handle)
+
+
+async def abandon(handles: Handles | OnlyHandle) -> None:
+    """Close all handles without waiting long; raises nothing."""
+    with move_on_after(_CLOSING_GRACE, shield=True), suppress(RemoteError):
+        await handles.close()
 
 
 async def _close_unless_lost(handle: Handle) -> None:
     # The data was flushed, or is not wanted any more; a channel that ended meanwhile has closed the file too.
-    with suppress(ConnectionDropped):
-        await handle.close()
+    if handle.channel.is_usable:
+        with suppress(ConnectionDropped):
+            await handle.close()
 
 
 async def close_quietly(handle: Handle) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from anyio import Event, to_thread
 
 from async_backup.errors import ConnectionDropped, RemoteError
-from async_backup.remote.handles import Handles, close_quietly
+from async_backup.remote.handles import Handles, abandon, close_quietly
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 from async_backup.tasks import task_group
@@ -49,7 +49,7 @@ class StripedReader:
 
     async def close(self) -> None:
         """See `RemoteReader.close`."""
-        await self._handles.abandon()
+        await abandon(self._handles)
 
 
 async def read_at_once(channel: Channel, path: bytes, offset: int, length: int) -> bytes:

@@ -21,7 +21,7 @@ from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader, digest_of, read_at_once
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.dial import Dialer
-from async_backup.remote.striped import OrderedFile, StripedFile
+from async_backup.remote.striped import new_file
 from async_backup.remote.verification import Verification
 from async_backup.tasks import SharedRun, task_group
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.connection import Channel
     from async_backup.remote.ssh.handle import Handle
+    from async_backup.remote.striped import StripedFile
 
 _T = TypeVar("_T")
 
@@ -158,8 +159,7 @@ class SftpStore:
             handle = await steps.create(channel, path, was_tried=was_tried)
             if self.privacy is Privacy.ON_REQUEST:
                 await steps.make_private(handle)
-            kind = OrderedFile if self.is_in_order else StripedFile
-            return kind(self._pool, handle, rate=self._rate, retries=self._retries)
+            return new_file(self._pool, handle, is_in_order=self.is_in_order, rate=self._rate, retries=self._retries)
 
         try:
             return await self._made(path, create)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from anyio import Condition
 
 from async_backup.errors import RemoteError
-from async_backup.remote.handles import Handles
+from async_backup.remote.handles import Handles, OnlyHandle, abandon
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from async_backup.remote.ssh.handle import Handle
 
 
+def new_file(pool: Pool, handle: Handle, *, is_in_order: bool, rate: RateLimit, retries: int) -> StripedFile:
+    """A new file that is open once; `is_in_order` where the server takes one only from its beginning to its end."""
+    if is_in_order:
+        return OrderedFile(handle, rate=rate)
+    return StripedFile(Handles(pool, handle, OpenFlags.WRITE), rate=rate, retries=retries)
+
+
 class StripedFile:
     """A `RemoteFile` over the channels of a pool; each opens the file when it first gets a segment."""
 
-    def __init__(self, pool: Pool, handle: Handle, *, rate: RateLimit, retries: int) -> None:
-        self._handles = self._new_handles(pool, handle)
+    def __init__(self, handles: Handles | OnlyHandle, *, rate: RateLimit, retries: int) -> None:
+        self._handles = handles
         self._rate = rate
         self._retries = retries
-
-    def _new_handles(self, pool: Pool, handle: Handle) -> Handles:
-        return Handles(pool, handle, OpenFlags.WRITE)
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
         """See `RemoteFile.write`. After a lost connection the bytes are sent again through another."""
@@ -68,7 +72,7 @@ class StripedFile:
 
     async def abandon(self) -> None:
         """See `RemoteFile.abandon`. What was on its way before has been written or dropped when it returns."""
-        await self._handles.abandon()
+        await abandon(self._handles)
 
 
 class OrderedFile(StripedFile):
@@ -78,14 +82,10 @@ class OrderedFile(StripedFile):
     connection nothing can be sent again: the error is ConnectionDropped, and the file has to be made anew.
     """
 
-    def __init__(self, pool: Pool, handle: Handle, *, rate: RateLimit, retries: int) -> None:
-        del retries
-        super().__init__(pool, handle, rate=rate, retries=0)
+    def __init__(self, handle: Handle, *, rate: RateLimit) -> None:
+        super().__init__(OnlyHandle(handle), rate=rate, retries=0)
         self._written = 0
         self._advance = Condition()
-
-    def _new_handles(self, pool: Pool, handle: Handle) -> Handles:
-        return Handles(pool, handle, OpenFlags.WRITE, only_one=True)
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
         """See `RemoteFile.write`."""
