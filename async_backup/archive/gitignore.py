@@ -1,6 +1,7 @@
 r"""Patterns as git reads them in `.gitignore` (gitignore(5); wildmatch.c, dir.c of git 2.39), as regular expressions.
 
-They speak of characters where git's speak of bytes: `?` stands for `é`, too.
+They speak of characters where git's speak of bytes: `?` stands for `é`, too. And `a**/b` is `a*/b`, as gitignore(5) has
+it: git itself reads it as `a` and then `**/b`.
 """
 
 from __future__ import annotations
@@ -112,10 +113,10 @@ def _of_set(part: re.Match[str]) -> str:
             raise ValueError(f"there is no class [:{name}:], but {', '.join(_CLASSES)}")
         return _CLASSES[name]
     low, high = low[-1], (high or low)[-1]
-    return f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""
+    return f"{re.escape(low)}-{re.escape(high)}" if low <= high else re.escape(low)
 
 
 def _one_of(inside: str, *, is_negated: bool) -> str:
     if is_negated:
         return f"[^/{inside}]"
-    return f"(?!/)[{inside}]" if inside else "(?!)"
+    return f"(?!/)[{inside}]"
