@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import asyncssh
-from anyio import Event, to_thread
+from anyio import Event, sleep, to_thread
 from asyncssh.sftp import SFTPServerHandler
 
 from tests.embedded import Fault
@@ -157,22 +157,42 @@ class CreateAnswerLost(Fault):
 
 
 class RenameAnswerLost(Fault):
-    """The connection ends once at a rename: before the deed, or after it."""
+    """The connection ends at the n-th rename, of which a store's probe is the first: before the deed, or after it."""
 
-    def __init__(self, *, done: bool) -> None:
+    def __init__(self, *, done: bool, rename: int = 2) -> None:
         super().__init__()
         self._done = done
+        self._renames_left = rename
 
     async def on_rename(self, files: DemoFiles) -> None:
-        if not self._done and not self.fired:
+        self._renames_left -= 1
+        if not self._done and not self._renames_left:
             self.hit()
             files.connection.abort()
             raise OSError(errno.EIO, "gone")
 
     async def after_rename(self, files: DemoFiles) -> None:
-        if self._done and not self.fired:
+        if self._done and not self._renames_left:
             self.hit()
             files.connection.abort()
+
+
+class RenameDenied(Fault):
+    """Files keep the names that they were made with."""
+
+    async def on_rename(self, files: DemoFiles) -> None:
+        del files
+        self.hit()
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+class RenameIsSlow(Fault):
+    """What comes behind a rename is dealt with before it."""
+
+    async def on_rename(self, files: DemoFiles) -> None:
+        del files
+        self.hit()
+        await sleep(0.2)
 
 
 class _Silence(Fault):
@@ -191,11 +211,17 @@ class _Silence(Fault):
 
 
 class RenameHangs(_Silence):
-    """A rename is done and never answered."""
+    """A rename is done and never answered, from the second on: a store's probe is the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._renames = 0
 
     async def after_rename(self, files: DemoFiles) -> None:
-        self.hit()
-        await self._released.wait()
+        self._renames += 1
+        if self._renames > 1:
+            self.hit()
+            await self._released.wait()
 
 
 class Hang(_Silence):

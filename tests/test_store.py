@@ -41,6 +41,8 @@ from tests.file_faults import (
     OpenFails,
     OpenToOthers,
     RenameAnswerLost,
+    RenameDenied,
+    RenameIsSlow,
     TruncateOnClose,
 )
 from tests.shell_faults import (
@@ -383,6 +385,24 @@ async def test_a_lost_answer_does_not_make_a_rename_overwrite(tmp_path: Path, do
         with pytest.raises(RemoteExists):
             await store.rename(b"/d/a", b"/d/b")
     assert world.files() == {b"a": b"another one", b"b": CONTENT}
+
+
+@pytest.mark.parametrize(
+    "fault", [RenameAnswerLost(done=True, rename=1), RenameAnswerLost(done=False, rename=1), RenameIsSlow()]
+)
+async def test_of_trying_a_server_out_nothing_is_left_whatever_becomes_of_the_rename(
+    tmp_path: Path, fault: Fault
+) -> None:
+    async with store_with(tmp_path, fault) as store:
+        await put(store)
+    assert files(tmp_path) == {b"a": CONTENT}
+
+
+async def test_a_server_that_refuses_renames_is_told_of_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(RemoteDenied, match="can be made in /d, but not renamed"):
+        async with store_with(tmp_path, RenameDenied()):
+            pytest.fail("nothing could get its name here")
+    assert files(tmp_path) == {}
 
 
 async def test_a_new_file_whose_answer_was_lost_is_made_anew(tmp_path: Path) -> None:

@@ -108,6 +108,16 @@ def test_the_only_thing_left_is_the_file_by_which_writing_was_tried(
     assert probe.stat().st_size <= 4096
 
 
+def test_an_account_that_may_not_rename_is_told_so_before_anything_is_sent(
+    upload_only: Callable[[str], Sshd], source: Path
+) -> None:
+    server = upload_only("-P rename,posix-rename")
+    done = finished(backup_command(server, source))
+    assert done.returncode == 1
+    assert f"files can be made in {server.directory}, but not renamed" in done.stderr
+    assert os.listdir(server.directory) == []
+
+
 def test_a_run_leaves_what_it_may_not_remove_and_one_with_another_key_removes_it(
     upload_only: Callable[[str], Sshd], source: Path
 ) -> None:

@@ -114,6 +114,16 @@ async def open_regular(channel: Channel, path: bytes) -> tuple[Handle, int]:
     return await channel.open(path, OpenFlags.READ), entry.size
 
 
+async def write_at_once(channel: Channel, path: bytes, content: bytes) -> None:
+    """Make a file and write it from its beginning to its end."""
+    handle = await create(channel, path, was_tried=False)
+    try:
+        await handle.write_whole(content)
+    except BaseException:
+        await close_quietly(handle)
+        raise
+
+
 async def write_apart(channel: Channel, path: bytes, content: bytes) -> Handle | None:
     """Make a file and write its second half first, and open it once more before it is closed; raises RemoteError.
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
-from anyio import Semaphore, move_on_after, sleep
+from anyio import Semaphore
 
 from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, RemoteError, RemoteNotFound
 from async_backup.remote import steps
 from async_backup.remote.digest import ServerDigests, ways
-from async_backup.remote.discarding import CLEANUP_GRACE
-from async_backup.remote.handles import close_quietly
 from async_backup.remote.pool import open_pool
-from async_backup.remote.privacy import Privacy, privacy_of
+from async_backup.remote.privacy import Privacy
+from async_backup.remote.probe import Probe
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader, digest_of, read_at_once
-from async_backup.remote.retry import retried
+from async_backup.remote.requests import Requests
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.remote.striped import new_file
 from async_backup.remote.verification import Verification
-from async_backup.tasks import SharedRun, task_group
+from async_backup.tasks import SharedRun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from async_backup.config import Destination as DestinationSettings
     from async_backup.config import Limits, SshSettings
@@ -34,13 +32,7 @@ if TYPE_CHECKING:
     from async_backup.remote.naming import RunId
     from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.connection import Channel
-    from async_backup.remote.ssh.handle import Handle
     from async_backup.remote.striped import StripedFile
-
-_T = TypeVar("_T")
-
-_PROBE_SIZE = 4096
-_SETTLING = 0.2
 
 
 class SftpStore:
@@ -48,6 +40,7 @@ class SftpStore:
 
     def __init__(self, pool: Pool, limits: Limits, algorithm: str, timeout: float, rate: RateLimit) -> None:
         self._pool = pool
+        self._requests = Requests(pool, limits.retries)
         self._retries = limits.retries
         self._rate = rate
         self._algorithm = algorithm
@@ -74,34 +67,23 @@ class SftpStore:
 
     async def prepare(self, directory: bytes, verify: Verify) -> None:
         """Make the directory; raises RemoteError."""
-        real = await self._retry(lambda channel: steps.real_directory(channel, directory))
+        real = await self._requests.send(lambda channel: steps.real_directory(channel, directory))
         if real is None:
             await self.make_directory(directory)
-            real = await self._retry(lambda channel: channel.real_path(directory))
+            real = await self._requests.send(lambda channel: channel.real_path(directory))
         self.directory = real
         self._verification.mode = verify
 
     async def try_out(self, run: RunId) -> None:
         """See that the directory can be written to, and find out how to verify; raises RemoteError."""
-        if not await self._is_probe_stored(run):
-            self.is_in_order = True
-            if not await self._is_probe_stored(run):
-                raise RemoteError(f"{self.host}: a small file does not come back as it was written; see `doctor`")
+        probe = Probe(self._requests, self._verification, self._algorithm, self.directory, run)
+        await probe.run()
+        self.is_in_order, self.privacy = probe.is_in_order, probe.privacy
         self._drop_useless_shells()
-
-    async def _is_probe_stored(self, run: RunId) -> bool:
-        """Whether a small file arrives as it was sent; raises RemoteError where nothing else would help."""
-        path = b"%b/%b" % (self.directory.rstrip(b"/"), run.temporary_name(b"probe"))
-        try:
-            return await self._probe(path)
-        except RemoteError as error:
-            if self.is_in_order or type(error) is not RemoteError:
-                raise
-            return False
 
     async def prepare_to_read(self, directory: bytes, verify: Verify) -> None:
         """See that the directory is there; raises RemoteNotFound and other RemoteErrors. Nothing is written."""
-        self.directory = await self._retry(lambda channel: steps.find_directory(channel, directory))
+        self.directory = await self._requests.send(lambda channel: steps.find_directory(channel, directory))
         self._verification.mode = verify
 
     async def find_digest_command(self, path: bytes) -> None:
@@ -117,40 +99,13 @@ class SftpStore:
         if not self._verification.uses_shell:
             self._pool.drop_shells()
 
-    async def _probe(self, path: bytes) -> bool:
-        content = secrets.token_bytes(_PROBE_SIZE)
-        expected = hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest()
-        try:
-            async with task_group() as tasks:
-                if second := await self._write_probe(path, content):
-                    tasks.start_soon(close_quietly, second)
-                tasks.start_soon(self._look_at_privacy, path)
-                return await self._verification.is_found(path, expected)
-        finally:
-            with move_on_after(CLEANUP_GRACE, shield=True), suppress(RemoteError):
-                await self.remove(path)  # of an account that may only upload it stays, as small as it is
-
-    async def _look_at_privacy(self, path: bytes) -> None:
-        self.privacy = await self._retry(lambda channel: privacy_of(channel, path))
-
-    async def _write_probe(self, path: bytes, content: bytes) -> Handle | None:
-        """Write it as archives are written; returns a handle that has to be closed."""
-        if self.is_in_order:
-            file = await self.create(path)
-            try:
-                await file.write_whole(content)
-            finally:
-                await file.abandon()
-            return None
-        return await self._made(path, lambda channel, _: steps.write_apart(channel, path, content))
-
     async def make_directory(self, path: bytes) -> None:
         """See `RemoteStore`."""
-        await self._retry(lambda channel: steps.make_directory(channel, path))
+        await self._requests.send(lambda channel: steps.make_directory(channel, path))
 
     async def entries(self, path: bytes) -> Sequence[RemoteEntry]:
         """See `RemoteStore`."""
-        return await self._retry(lambda channel: channel.entries(path))
+        return await self._requests.send(lambda channel: channel.entries(path))
 
     async def create(self, path: bytes) -> StripedFile:
         """See `RemoteStore`."""
@@ -162,24 +117,11 @@ class SftpStore:
             return new_file(self._pool, handle, is_in_order=self.is_in_order, rate=self._rate, retries=self._retries)
 
         try:
-            return await self._made(path, create)
+            return await self._requests.make(path, create)
         except ConnectionDropped:
             with suppress(RemoteError):
                 await self.remove(path)
             raise
-
-    async def _made(self, path: bytes, make: Callable[[Channel, bool], Awaitable[_T]]) -> _T:
-        """What `make` returns, which makes a file; it is told whether that was tried before, and then finds none."""
-        was_tried = False
-
-        async def attempt(channel: Channel) -> _T:
-            nonlocal was_tried
-            if was_tried:
-                await steps.remove(channel, path)
-            before, was_tried = was_tried, True
-            return await make(channel, before)
-
-        return await self._retry(attempt)
 
     async def open(self, path: bytes) -> RemoteReader:
         """See `RemoteStore`."""
@@ -188,12 +130,12 @@ class SftpStore:
             handle, size = await steps.open_regular(channel, path)
             return StripedReader(self._pool, handle, size=size, retries=self._retries)
 
-        return await self._retry(open_on)
+        return await self._requests.send(open_on)
 
     async def read_ending(self, path: bytes, size: int, length: int) -> bytes:
         """See `RemoteStore`."""
         start = max(0, size - length)
-        found = await self._retry(lambda channel: read_at_once(channel, path, start, size - start))
+        found = await self._requests.send(lambda channel: read_at_once(channel, path, start, size - start))
         if len(found) == size - start:
             return found
         reader = await self.open(path)
@@ -212,7 +154,7 @@ class SftpStore:
             raise
 
     async def _check_exists(self, path: bytes) -> None:
-        if not await self._retry(lambda channel: channel.exists(path)):
+        if not await self._requests.send(lambda channel: channel.exists(path)):
             raise RemoteNotFound(f"{self.host}: {path.decode('utf-8', 'backslashreplace')} is gone")
 
     async def _read_back(self, path: bytes) -> str:
@@ -239,27 +181,19 @@ class SftpStore:
             except RemoteError as error:
                 raise await steps.explain_taken(channel, error, target) from error
 
-        await self._retry(rename)
+        await self._requests.send(rename)
 
     async def remove(self, path: bytes) -> None:
         """See `RemoteStore`."""
-        await self._retry(lambda channel: steps.remove(channel, path))
-        if self.is_in_order:  # such a server may put it back when it comes to the end of what was written
-            await sleep(_SETTLING)
-            await self._retry(lambda channel: steps.remove(channel, path))
+        await self._requests.remove(path, may_come_back=self.is_in_order)
 
     async def sync_directory(self, path: bytes) -> None:
         """See `RemoteStore`."""
         if path not in self._syncs:
-            self._syncs[path] = SharedRun(lambda: self._retry(lambda channel: steps.sync_directory(channel, path)))
+            sync = partial(steps.sync_directory, path=path)
+            self._syncs[path] = SharedRun(lambda: self._requests.send(sync))
         with suppress(RemoteError):
             await self._syncs[path].join()
-
-    async def _retry(self, call: Callable[[Channel], Awaitable[_T]]) -> _T:
-        async def call_once() -> _T:
-            return await call(await self._pool.channel())
-
-        return await retried(call_once, self._retries)
 
 
 @asynccontextmanager
