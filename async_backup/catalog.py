@@ -92,9 +92,18 @@ class Catalog:
         """The newest archive of each entry, or the newest before `end`; raises RemoteNotFound where there is none."""
         found = {a.entry: a for a in self.archives if a.when is not None and (end is None or a.when < end)}
         if not found:
-            when = f" from before {end:%Y-%m-%d %H:%M:%S}" if end else ""
-            raise RemoteNotFound(f"there is no archive of ours{when} at the destination")
+            raise RemoteNotFound(f"there is no archive of ours{_before(end)} at the destination")
         return list(found.values())
+
+    def newest_of(self, names: Sequence[bytes], end: datetime | None = None) -> list[StoredArchive]:
+        """As `newest`, of some entries, of which each has to have one, or of all where none is named."""
+        some = self.of_entries(names)
+        found = some.newest(end)
+        lacking = {archive.entry for archive in some.archives} - {archive.entry for archive in found}
+        if names and lacking:
+            entries = " and ".join(sorted(map(os.fsdecode, lacking)))
+            raise RemoteNotFound(f"there is no archive of ours{_before(end)} of {entries}")
+        return found
 
     def find(self, text: bytes) -> StoredArchive:
         """The archive that a person named: by its path, by its entry (the newest), by `ENTRY@TIME` (not after it).
@@ -126,6 +135,10 @@ class Catalog:
             )
         known = {archive.path for archive in self.archives} if text.endswith(SUFFIX) else set(entries)
         raise _not_found(f"there is no archive or entry called {os.fsdecode(text)}", entry or text, known)
+
+
+def _before(end: datetime | None) -> str:
+    return f" from before {end:%Y-%m-%d %H:%M:%S}" if end else ""
 
 
 def _newest_before(archives: list[StoredArchive], text: bytes, end: datetime) -> StoredArchive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from async_backup.restoring.model import (
     RestoreEvent,
     RestoreSettings,
     RestoreStarted,
+    Which,
 )
 from async_backup.unpack.rules import Overwrite
 from tests.archives import make_archive
@@ -67,12 +69,13 @@ async def restored(
     as_of: datetime | None = None,
     events: list[RestoreEvent] | None = None,
     *,
+    entries: tuple[bytes, ...] = (),
     at_once: int = 1,
     **options: Any,
 ) -> AllReport:
     settings = RestoreSettings(HERE, b"*", target, limits=LIMITS, **options)
     noted = list[RestoreEvent]() if events is None else events
-    running = RestoreAll(settings, as_of, noted.append, in_this_process, Event(), at_once=at_once)
+    running = RestoreAll(settings, Which(entries, as_of), noted.append, in_this_process, Event(), at_once=at_once)
     await running.run(shelf)
     return running.report(1.0)
 
@@ -98,6 +101,29 @@ async def test_the_newest_before_a_moment(shelf: Shelf, tmp_path: Path) -> None:
     assert report.exit_code == ExitCode.COMPLETE
     assert (tmp_path / "target/wiki/file").read_text() == "wiki of day 1"
     assert not (tmp_path / "target/mail").exists()
+
+
+async def test_some_entries_come_back_and_no_other(shelf: Shelf, tmp_path: Path) -> None:
+    report = await restored(shelf, tmp_path / "target", entries=(b"mail", b"other/wiki"))
+    assert (report.exit_code, report.whole) == (ExitCode.COMPLETE, 2)
+    assert set(files(tmp_path / "target")) == {"mail/file", "other/wiki/file"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "as_of", "says"),
+    [
+        ((b"mail", b"wikki"), None, "no archive of wikki; did you mean wiki"),
+        ((b"wiki", b"mail"), at(2), "no archive of ours from before .* of mail"),
+        ((b"wiki@2024",), None, "leave out @2024"),
+        ((b"wiki", b"theirs.tar.gz"), None, "no archive of ours of theirs.tar.gz"),
+    ],
+)
+async def test_an_entry_that_is_named_and_has_none_is_told_before_anything_is_written(
+    shelf: Shelf, tmp_path: Path, entries: tuple[bytes, ...], as_of: datetime | None, says: str
+) -> None:
+    with pytest.raises(RemoteNotFound, match=says):
+        await restored(shelf, tmp_path / "target", as_of=as_of, entries=entries)
+    assert not (tmp_path / "target").exists()
 
 
 @pytest.mark.parametrize("as_of", [None, at(1)])
@@ -217,7 +243,7 @@ async def test_stopped_in_the_midst_of_it_what_is_whole_stays(shelf: Shelf, tmp_
             tasks.cancel_scope.cancel()
 
     settings = RestoreSettings(HERE, b"*", tmp_path / "target", limits=LIMITS)
-    running = RestoreAll(settings, None, listen, in_this_process, stop, at_once=at_once)
+    running = RestoreAll(settings, Which(), listen, in_this_process, stop, at_once=at_once)
     with fail_after(10):
         async with create_task_group() as tasks:
             await running.run(shelf)
@@ -339,11 +365,13 @@ class TestCommand:
         assert says in done.stderr
         assert not (tmp_path / "back").exists()
 
-    @pytest.mark.parametrize("arguments", [["one/entry", "--all"], ["one/entry", "--as-of", "2026"]])
-    def test_one_entry_and_all_of_them_do_not_go_together(
-        self, sshd: Sshd, tmp_path: Path, arguments: list[str]
-    ) -> None:
-        where = sshd.destination(tmp_path)
-        done = finished([*PROGRAM, "restore", where, *arguments, "--to", str(tmp_path / "back")])
+    def test_one_that_is_named_comes_back_alone(self, command: list[str], tmp_path: Path) -> None:
+        done = finished([*command, str(tmp_path / "back"), "one/entry"])
+        assert done.returncode == 0
+        assert os.listdir(tmp_path / "back") == ["one"]
+
+    def test_a_time_goes_with_all_of_them(self, sshd: Sshd, tmp_path: Path) -> None:
+        arguments = ["one/entry", "--as-of", "2026", "--to", str(tmp_path / "back")]
+        done = finished([*PROGRAM, "restore", sshd.destination(tmp_path), *arguments])
         assert done.returncode == 2
         assert "--all" in done.stderr

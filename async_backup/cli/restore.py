@@ -17,7 +17,7 @@ from async_backup.cli.places import archive_in, places
 from async_backup.config import Limits
 from async_backup.errors import SettingsError
 from async_backup.restoring.everything import restore_all
-from async_backup.restoring.model import RestoreSettings
+from async_backup.restoring.model import RestoreSettings, Which
 from async_backup.restoring.restore import restore as restore_one
 from async_backup.ui.restoring import RestoreBar, RestorePrinter
 from async_backup.unpack.rules import Overwrite
@@ -64,14 +64,14 @@ def restore(
     """Restore an archive, or the PATHs that you name from it, into a directory.
 
     ARCHIVE is an archive's whole name, an entry (its newest archive), or ENTRY@2026-11-20 (the newest not after that).
-    --all restores the newest archive of every entry instead.
+    --all restores the newest archive of every entry instead, or of those that are named in the place of ARCHIVE.
     With --profile DEST may be left out: it is the first destination of the profile.
     """
     del profile, config
     try:
         destinations, words = places(ctx, dest, (archive, *(paths or ())))
-        wanted, inside = _everything(words) if everything else archive_in(words)
-        end = _end_of(as_of, everything=everything)
+        wanted, inside = ("*", []) if everything else archive_in(words)
+        which = Which(tuple(map(os.fsencode, words)), _end_of(as_of, everything=everything))
         settings = RestoreSettings(
             destination_of(destinations[0], port),
             os.fsencode(wanted),
@@ -100,19 +100,12 @@ def restore(
 
     async def job(stop: Event) -> RestoreReport | AllReport:
         if everything:
-            return await restore_all(settings, end, listener, stop=stop)
+            return await restore_all(settings, which, listener, stop=stop)
         return await restore_one(settings, listener, stop=stop)
 
     with display:
         report = run_until_stopped(job, as_json=as_json)
     raise typer.Exit(report.exit_code)
-
-
-def _everything(words: list[str]) -> tuple[str, list[str]]:
-    """In the place of `archive_in`."""
-    if words:
-        raise SettingsError(f"--all restores every entry: leave {words[0]} out, or --all")
-    return "*", []
 
 
 def _end_of(as_of: str | None, *, everything: bool) -> datetime | None:

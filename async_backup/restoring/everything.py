@@ -28,26 +28,25 @@ from async_backup.tasks import side_by_side
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
-    from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport, RestoreSettings
+    from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport, RestoreSettings, Which
     from async_backup.restoring.restore import OpenUnpackers
 
 
 async def restore_all(
-    settings: RestoreSettings, as_of: datetime | None, listener: RestoreListener = ignore, *, stop: Event | None = None
+    settings: RestoreSettings, which: Which, listener: RestoreListener = ignore, *, stop: Event | None = None
 ) -> AllReport:
-    """Restore the newest archive of every entry, or the newest before `as_of`; an error costs no other archive.
+    """Restore the newest archive of every entry, or of those that `which` names; an error costs no other archive.
 
     What comes from a directory of the destination, as the archives of one of several sources do, lands in a directory
     of that name. The archive and the paths that `settings` name do not count. Setting `stop` ends it early. Raises
-    BackupError where there is no such archive, or no connection. Starts processes as `backup` does.
+    BackupError where there is no such archive, a named entry has none, or there is no connection. Starts processes as
+    `backup` does.
     """
     keep_freed_memory()
     stop = stop or Event()
-    running = RestoreAll(settings, as_of, listener, open_unpackers, stop, at_once=_at_once(settings.limits.restores))
+    running = RestoreAll(settings, which, listener, open_unpackers, stop, at_once=_at_once(settings.limits.restores))
     began = time.monotonic()
     await unless_stopped(stop, running.connect_and_run)
     report = running.report(time.monotonic() - began)
@@ -80,7 +79,7 @@ class RestoreAll:
     def __init__(
         self,
         settings: RestoreSettings,
-        as_of: datetime | None,
+        which: Which,
         listener: RestoreListener,
         unpackers: OpenUnpackers,
         stop: Event,
@@ -92,7 +91,7 @@ class RestoreAll:
         self._at_once = at_once
         self._turn = Lock()
         self._is_over = False
-        self._as_of = as_of
+        self._which = which
         self._listener = listener
         self._unpackers = unpackers
         self._stop = stop
@@ -117,7 +116,7 @@ class RestoreAll:
     async def run(self, store: RemoteStore) -> None:
         """Restore; raises BackupError where there is nothing. Without a server the rest is left."""
         catalog = await read_catalog(store, NameParser(self._settings.timestamp_formats))
-        self._archives = catalog.newest(self._as_of)
+        self._archives = catalog.newest_of(*self._which)
         self._listener(AllStarted(len(self._archives), sum(archive.size for archive in self._archives)))
         with suppress(OSError):  # what is wrong with it is said of each archive
             self._is_empty = await to_thread.run_sync(is_empty, self._settings.target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from async_backup.archive_names import USUAL_FORMATS
 from async_backup.config import Limits, SshSettings
@@ -13,6 +13,7 @@ from async_backup.errors import BackupError, ExitCode, SettingsError
 from async_backup.unpack.rules import Issue, IssueKind, Overwrite
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from async_backup.config import Destination
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 ISSUES_KEPT = 100
 """Issues that a report lists; further ones are counted, and each was an event."""
+
+
+class Which(NamedTuple):
+    """Of which entries the newest archive is restored: of all where none is named, and the newest before `as_of`."""
+
+    entries: tuple[bytes, ...] = ()
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

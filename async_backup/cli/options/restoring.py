@@ -17,7 +17,7 @@ Target = Annotated[
 ]
 Everything = Annotated[
     bool,
-    typer.Option("--all", help="Every entry: the newest archive of each. Name no ARCHIVE then."),
+    typer.Option("--all", help="The newest archive of every entry, or of each that is named."),
 ]
 AsOf = Annotated[
     str | None,
