@@ -11,6 +11,7 @@ from anyio import Event
 from async_backup.destinations import open_destinations
 from async_backup.events import RunEnded, RunStarted, ignore
 from async_backup.heap import keep_freed_memory
+from async_backup.linking import LinkingUploader
 from async_backup.model import Report
 from async_backup.pipeline import Pipeline
 from async_backup.remote.naming import RunId
@@ -65,11 +66,19 @@ async def _backup(settings: Settings, listener: Listener, stop: Event, is_runnin
         _started_workers(settings) as workers,
         open_destinations(settings, sources, timestamp, run, listener) as opened,
     ):
-        uploader = Uploader(workers, listener, algorithm=settings.hash, changed=settings.changed)
+        uploader = _uploader(settings, workers, listener)
         pipeline = Pipeline(uploader, opened.transfers, settings.limits, listener, lost=opened.lost)
         found = scan_all(sources, timestamp, settings.selection, settings.only)
         is_running.set()
         return await pipeline.run(found, stop, verifiers=settings.limits.verifications, on_stop=workers.abort)
+
+
+def _uploader(settings: Settings, workers: Workers, listener: Listener) -> Uploader | LinkingUploader:
+    algorithm, xattrs = settings.hash, settings.xattrs
+    uploader = Uploader(workers, listener, algorithm=algorithm, changed=settings.changed, xattrs=xattrs)
+    if not settings.link_unchanged:
+        return uploader
+    return LinkingUploader(uploader, workers, listener, algorithm=algorithm, xattrs=xattrs)
 
 
 @asynccontextmanager

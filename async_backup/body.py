@@ -51,6 +51,8 @@ class Body:
     members: int
     digest: str
     problems: Problems
+    same_as: bytes = b""
+    """The archive at the destination of which it is a further name, if it was not written."""
 
 
 class _Segment:
@@ -84,12 +86,14 @@ class BodyWriter:
         algorithm: str,
         *,
         changed: Changed = Changed.WARN,
+        xattrs: bool = True,
     ) -> None:
         self._entry = entry
         self._file = file
         self._workers = workers
         self._listener = listener
         self._changed = changed
+        self._xattrs = xattrs
         self._digest = hashlib.new(algorithm, usedforsecurity=False)
         self._index = IndexWriter()
         self._slots: set[Slot] = set()
@@ -201,7 +205,9 @@ class BodyWriter:
         await _spool(spool, self._index.add(segment))
 
     async def _write_index(self, spool: Spool) -> None:
-        await _spool(spool, self._index.finish(self._size, is_incomplete=self._problems.losses > 0))
+        is_incomplete = self._problems.losses > 0
+        end = self._index.finish(self._size, is_incomplete=is_incomplete, has_no_xattrs=not self._xattrs)
+        await _spool(spool, end)
         await spool.seek(0)
         while part := await spool.read(INDEX_IN_MEMORY):
             await to_thread.run_sync(self._digest.update, part)

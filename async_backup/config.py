@@ -207,10 +207,16 @@ class Settings:
     checksum_file: bool = True
     xattrs: bool = True
     changed: Changed = Changed.WARN
+    link_unchanged: bool = False
+    """Whether an entry that has not changed gets a hard link to its newest verified archive."""
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise SettingsError("no source was given")
+        if self.link_unchanged and not self.checksum_file:
+            raise SettingsError(
+                "--link-unchanged goes by the checksum files beside archives; leave --no-checksum-file out"
+            )
         _check_destinations(self.destinations)
         _check_range("level", self.level, 0, 9)
         if self.hash not in HASHES:

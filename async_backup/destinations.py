@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from anyio import Event, move_on_after
 
-from async_backup.archive_names import SUFFIX
+from async_backup.archive_names import SUFFIX, NameParser
+from async_backup.catalog import catalog_of
 from async_backup.errors import BackupError, RemoteError, Unreachable
 from async_backup.events import Connected, DestinationLost, LeftoverRemoved
 from async_backup.remote.discarding import CLEANUP_GRACE
@@ -22,10 +23,12 @@ from async_backup.tasks import task_group
 from async_backup.transfer import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from async_backup.catalog import StoredArchive
     from async_backup.config import Destination, Settings
     from async_backup.events import Listener
+    from async_backup.remote.base import RemoteEntry
     from async_backup.remote.naming import RunId
     from async_backup.remote.store import SftpStore
     from async_backup.scan import Source
@@ -83,7 +86,8 @@ class Destinations:
         """The store is tried out while its directories are looked through: both are some round trips."""
         async with task_group() as tasks:
             tasks.start_soon(store.try_out, self._run)
-            taken, left_over = await self._prepare_directories(store)
+            listed = await self._prepare_directories(store)
+        taken, left_over = self._in_the_way(listed)
         how = store.verification, store.verification_reason
         is_open = store.privacy is Privacy.NONE
         self._listener(Connected(store.host, store.directory, *how, name, is_open_to_others=is_open))
@@ -98,29 +102,47 @@ class Destinations:
             algorithm=self._settings.hash,
             checksum_file=self._settings.checksum_file,
             taken=frozenset(taken),
+            previous=self._linkable(listed) if self._settings.link_unchanged else {},
         )
 
-    async def _prepare_directories(self, store: SftpStore) -> tuple[set[bytes], list[bytes]]:
-        """Make the sources' directories; returns archives in them that stand in our way, and what dead runs left."""
-        taken, left_over = set[bytes](), list[bytes]()
+    async def _prepare_directories(self, store: SftpStore) -> dict[bytes, Sequence[RemoteEntry]]:
+        """Make the sources' directories; returns what is in them."""
+        listed: dict[bytes, Sequence[RemoteEntry]] = {}
 
         async def prepare(directory: bytes) -> None:
             path = path_in(store, directory)
             if directory:
                 await store.make_directory(path)
-            prefix = directory + b"/" if directory else b""
-            for entry in await store.entries(path):
-                if entry.name.endswith(self._ending):
-                    taken.add(prefix + entry.name)
-                elif self._run.is_left_over(entry.name, time.time() - entry.mtime):
-                    left_over.append(b"%b/%b" % (path.rstrip(b"/"), entry.name))
+            listed[directory] = await store.entries(path)
 
         async with task_group() as tasks:
             for source in self._sources:
                 tasks.start_soon(prepare, source.directory)
+        return listed
+
+    def _in_the_way(self, listed: Mapping[bytes, Sequence[RemoteEntry]]) -> tuple[set[bytes], list[bytes]]:
+        """Archives that have the names of ours, and what dead runs left; by their paths in the destination."""
+        taken, left_over = set[bytes](), list[bytes]()
+        for directory, entries in listed.items():
+            prefix = directory + b"/" if directory else b""
+            for entry in entries:
+                if entry.name.endswith(self._ending):
+                    taken.add(prefix + entry.name)
+                elif self._run.is_left_over(entry.name, time.time() - entry.mtime):
+                    left_over.append(prefix + entry.name)
         return taken, left_over
 
+    def _linkable(self, listed: Mapping[bytes, Sequence[RemoteEntry]]) -> dict[bytes, StoredArchive]:
+        """The newest archive of each entry that was verified by the hash of this run."""
+        catalog = catalog_of(listed, NameParser((self._settings.timestamp_format,)))
+        return {
+            archive.entry: archive
+            for archive in catalog.archives
+            if archive.when is not None and self._settings.hash in archive.checksums
+        }
+
     async def _remove_leftover(self, store: SftpStore, path: bytes) -> None:
+        path = path_in(store, path)
         try:
             await store.remove(path)
         except RemoteError:

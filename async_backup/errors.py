@@ -145,6 +145,15 @@ class DigestMismatch(RemoteError):
         self.stored = stored
 
 
+class LinkMismatch(RemoteError):
+    """The archive that was linked to is not what it was when it was verified; nothing has been sent yet."""
+
+    is_transient = True
+
+    def __init__(self, name: str, *, recorded: str, stored: str) -> None:
+        super().__init__(f"{name} on the server is damaged: its digest was {recorded} and is {stored} now; it stays")
+
+
 NO_SERVER = (Unreachable, HostKeyError, AuthenticationError)
 """Errors after which there is no connection, and none can be made."""
 

@@ -123,6 +123,14 @@ class EntryUploaded:
 
 
 @dataclass(frozen=True, slots=True)
+class LinksRefused:
+    """A server does not link to archives that are there: what has not changed is sent as well."""
+
+    destination: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """An attempt came to nothing and what it had sent was removed; another one follows."""
 
@@ -164,6 +172,7 @@ Event = (
     | SegmentSent
     | FileProblem
     | EntryUploaded
+    | LinksRefused
     | AttemptFailed
     | EntryEnded
     | Stopping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Semaphore, create_memory_object_stream, current_time, to_thread
 
-from async_backup.errors import NO_SERVER, BackupError, RemoteExists, SourceError, SourceMoved
+from async_backup.errors import NO_SERVER, BackupError, LinkMismatch, RemoteExists, SourceError, SourceMoved
 from async_backup.events import (
     AttemptFailed,
     DestinationLost,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from async_backup.config import Limits
     from async_backup.events import Listener
+    from async_backup.linking import LinkingUploader
     from async_backup.transfer import Transfer, Uploaded
     from async_backup.upload import Uploader
 
@@ -70,7 +71,7 @@ class Pipeline:
 
     def __init__(
         self,
-        uploader: Uploader,
+        uploader: Uploader | LinkingUploader,
         transfers: Sequence[Transfer],
         limits: Limits,
         listener: Listener,
@@ -248,7 +249,7 @@ class Pipeline:
         """Whether another attempt follows; otherwise the entry has failed, or is left to be interrupted."""
         if self._is_stopping:
             return False
-        if error.is_transient and attempt <= self._limits.retries:
+        if error.is_transient and (attempt <= self._limits.retries or isinstance(error, LinkMismatch)):
             self._listener(AttemptFailed(entry, error, attempt, lane.name))
             return True
         if isinstance(error, NO_SERVER) and len(self._lanes) > 1:

@@ -6,6 +6,7 @@ import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, current_time
@@ -13,17 +14,19 @@ from anyio import CancelScope, current_time
 from async_backup.archive.member import Problem, ProblemKind
 from async_backup.branch import Branch
 from async_backup.checksum_files import write_checksum_file
-from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch
+from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch, LinkMismatch
 from async_backup.events import FileProblem, SegmentSent
 from async_backup.model import Committed
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
+from async_backup.remote.places import path_in
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from async_backup.body import Body
+    from async_backup.catalog import StoredArchive
     from async_backup.events import Listener
     from async_backup.model import Entry, Problems
     from async_backup.remote.base import RemoteFile, RemoteStore
@@ -54,9 +57,14 @@ class Transfer:
         algorithm: str,
         checksum_file: bool,
         taken: frozenset[bytes] = frozenset(),
+        previous: Mapping[bytes, StoredArchive] = MappingProxyType({}),
     ) -> None:
-        """`destination` is its name in events; `taken` are paths of archives, below it, that stand there already."""
-        self._store = store
+        """`destination` is its name in events; `taken` are paths of archives, below it, that stand there already.
+
+        `previous` are archives of earlier runs by entry, with its directory, to which links may be made.
+        """
+        self.store = store
+        self._previous = previous
         self._listener = listener
         self._base = base
         self._run = run
@@ -78,30 +86,41 @@ class Transfer:
 
     @asynccontextmanager
     async def _created(self, temporary: bytes) -> AsyncIterator[RemoteFile]:
-        file = await self._store.create(temporary)
+        file = await self.store.create(temporary)
         async with self.discarded_on_error(temporary, file):
             yield file
+
+    def previous(self, entry: Entry) -> StoredArchive | None:
+        """The archive of the entry that may be linked to."""
+        return self._previous.get(b"%b/%b" % (entry.directory, entry.name) if entry.directory else entry.name)
+
+    async def link(self, entry: Entry, previous: StoredArchive, body: Body) -> Uploaded:
+        """Give an archive a temporary name, to be committed as a new one."""
+        temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
+        async with self.discarded_on_error(temporary):
+            await self.store.link(path_in(self.store, previous.path), temporary)
+        return Uploaded(entry, temporary, body, attempt=1)
 
     async def commit(self, uploaded: Uploaded) -> Committed:
         """Give the archive its final name once the server's digest of it equals ours.
 
-        Raises DigestMismatch, or what else the server had to say; the temporary file is gone then.
+        Raises DigestMismatch or LinkMismatch, or what else the server had to say; the temporary file is gone then.
         """
         entry, body = uploaded.entry, uploaded.body
         final = self._in_directory(entry, entry.archive)
         async with self.discarded_on_error(uploaded.temporary):
-            stored = await self._store.digest(uploaded.temporary, body.size)
+            stored = await self.store.digest(uploaded.temporary, body.size)
             if stored.value != body.digest:
-                name = os.fsdecode(entry.archive)
-                raise DigestMismatch(name, sent=body.digest, stored=stored.value)
+                raise _mismatch(uploaded, stored.value)
             await self._rename(uploaded.temporary, final)
         problems = await self._finish_commit(entry, body)
         sizes = body.size, body.raw_size, body.members
-        return Committed(entry, *sizes, body.digest, stored, problems, uploaded.attempt, self.destination)
+        ending = uploaded.attempt, self.destination, body.same_as
+        return Committed(entry, *sizes, body.digest, stored, problems, *ending)
 
     async def _rename(self, temporary: bytes, final: bytes) -> None:
         with self._kept_from_cancellation():
-            await self._store.rename(temporary, final)
+            await self.store.rename(temporary, final)
             return
         raise ConnectionDropped(f"renaming to {os.fsdecode(final)}: no answer until the run had to end")
 
@@ -110,7 +129,7 @@ class Transfer:
         reason: str | None = "the run had to end"
         with self._kept_from_cancellation():
             async with task_group() as tasks:  # the checksum's own name is flushed by who comes next, or at the end
-                tasks.start_soon(self._store.sync_directory, self._directory(entry))
+                tasks.start_soon(self.store.sync_directory, self._directory(entry))
                 reason = await self._write_checksum_file(entry, body.digest) if self._checksum_file else None
         if reason is None:
             return body.problems
@@ -129,7 +148,7 @@ class Transfer:
 
     async def _store_checksum(self, entry: Entry, digest: str) -> None:
         await write_checksum_file(
-            self._store,
+            self.store,
             self._in_directory(entry, entry.archive),
             algorithm=self._algorithm,
             digest=digest,
@@ -139,7 +158,7 @@ class Transfer:
 
     def discarded_on_error(self, temporary: bytes, file: RemoteFile | None = None) -> AbstractAsyncContextManager[None]:
         """Remove the temporary file if the block fails, also by cancellation, but never wait for ever."""
-        return discarded_on_error(self._store, temporary, file, leftovers=self.leftovers, grace=CLEANUP_GRACE)
+        return discarded_on_error(self.store, temporary, file, leftovers=self.leftovers, grace=CLEANUP_GRACE)
 
     @contextmanager
     def _kept_from_cancellation(self) -> Iterator[None]:
@@ -165,3 +184,10 @@ class Transfer:
 
     def _in_directory(self, entry: Entry, name: bytes) -> bytes:
         return b"%b/%b" % (self._directory(entry).rstrip(b"/"), name)
+
+
+def _mismatch(uploaded: Uploaded, stored: str) -> DigestMismatch | LinkMismatch:
+    body = uploaded.body
+    if body.same_as:
+        return LinkMismatch(os.fsdecode(body.same_as), recorded=body.digest, stored=stored)
+    return DigestMismatch(os.fsdecode(uploaded.entry.archive), sent=body.digest, stored=stored)

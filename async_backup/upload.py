@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from async_backup.body import BodyWriter
@@ -28,12 +29,18 @@ class Uploader:
     """Packs entries and sends them."""
 
     def __init__(
-        self, workers: Workers, listener: Listener, *, algorithm: str, changed: Changed = Changed.WARN
+        self,
+        workers: Workers,
+        listener: Listener,
+        *,
+        algorithm: str,
+        changed: Changed = Changed.WARN,
+        xattrs: bool = True,
     ) -> None:
-        self._workers = workers
         self._listener = listener
-        self._algorithm = algorithm
-        self._changed = changed
+        self._new_writer = partial(
+            BodyWriter, workers=workers, listener=listener, algorithm=algorithm, changed=changed, xattrs=xattrs
+        )
 
     async def upload(
         self,
@@ -77,8 +84,7 @@ class Uploader:
         self, entry: Entry, branches: Sequence[Branch], *, hard_links: bool, packed: Callable[[], None]
     ) -> Body | BackupError:
         """What was written to the branches that are left, or why none is."""
-        file = Fan(branches)
-        writer = BodyWriter(entry, file, self._workers, self._listener, self._algorithm, changed=self._changed)
+        writer = self._new_writer(entry, Fan(branches))
         try:
             body = await writer.write(hard_links=hard_links, packed=packed)
         except BackupError as error:

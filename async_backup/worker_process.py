@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from async_backup.archive.index import IndexWriter, Segment
 from async_backup.archive.pack import Packed, pack
 from async_backup.archive.plan import Planner, PlanRules
+from async_backup.archive.unchanged import is_unchanged
 from async_backup.child import settle_in
 
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ class _Process:
         self._rules = rules
         self._plans: dict[int, _Plan] = {}
 
-    def begin(self, key: int, source: bytes, entry: bytes, slot: int, *, hard_links: bool) -> PlanPart:
+    def begin(self, key: int, source: bytes, entry: bytes, slot: int | None, *, hard_links: bool) -> PlanPart:
         rules = PlanRules(self._rules.segment_size, self._rules.selection, hard_links, self._rules.xattrs)
         planner = Planner(source, entry, rules)
         plan = self._plans[key] = _Plan(planner, planner.jobs())
         jobs = list(islice(plan.jobs, 2))
-        if len(jobs) > 1:
+        if len(jobs) > 1 or slot is None:
             return self._part(plan, jobs)
         del self._plans[key]
         whole = self._whole(source, jobs[0], slot, planner.problems)
@@ -136,7 +137,9 @@ class _Process:
         losses = any(
             problem.is_loss(ignores_changes=self._rules.ignores_changes) for problem in (*problems, *packed.problems)
         )
-        data = b"".join((packed.data, full, index.finish(length, is_incomplete=losses)))
+        data = b"".join(
+            (packed.data, full, index.finish(length, is_incomplete=losses, has_no_xattrs=not self._rules.xattrs))
+        )
         if len(data) > self._slot_size:
             return None
         self._fill(slot, data)
@@ -171,8 +174,8 @@ def _state() -> _Process:
     return _process
 
 
-def begin_plan(key: int, source: bytes, entry: bytes, slot: int, *, hard_links: bool) -> PlanPart:
-    """Start the plan `key` of an entry; what fits into one segment is packed into `slot` at once.
+def begin_plan(key: int, source: bytes, entry: bytes, slot: int | None, *, hard_links: bool) -> PlanPart:
+    """Start the plan `key` of an entry; what fits into one segment is packed into `slot` at once, if there is one.
 
     Raises OSError where the source or the entry cannot be read.
     """
@@ -192,3 +195,8 @@ def forget_plan(key: int) -> None:
 def pack_job(source: bytes, job: bytes, slot: int) -> PackedSlot:
     """Pack the pickled `job` into `slot`; raises OSError where the source cannot be opened."""
     return _state().pack(source, pickle.loads(job), slot)
+
+
+def compare_job(source: bytes, job: bytes, segment: Segment, before_ns: int) -> bool:
+    """Whether the pickled `job` would be `segment`, see `is_unchanged`."""
+    return is_unchanged(source, pickle.loads(job), segment, before_ns)

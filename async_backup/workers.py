@@ -18,6 +18,7 @@ from async_backup.slots import Slot, Slots, slot_size
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from async_backup.archive.index import Segment
     from async_backup.config import Settings
     from async_backup.processes import Process, Processes
     from async_backup.worker_process import PackedSlot, PackingRules, PlanPart
@@ -34,14 +35,14 @@ class Plan:
         self._process = process
         self.source = source
 
-    async def begin(self, entry: bytes, slot: Slot, *, hard_links: bool) -> PlanPart:
-        """The first part; an archive of one segment comes back packed into `slot`.
+    async def begin(self, entry: bytes, slot: Slot | None, *, hard_links: bool) -> PlanPart:
+        """The first part; an archive of one segment comes back packed into `slot`, if there is one.
 
         Raises SourceError where the entry cannot be read, WorkerDied.
         """
-        begin = worker_process.begin_plan
+        begin, index = worker_process.begin_plan, slot.index if slot else None
         try:
-            return await self._process.call(begin, self._key, self.source, entry, slot.index, hard_links=hard_links)
+            return await self._process.call(begin, self._key, self.source, entry, index, hard_links=hard_links)
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror or error}") from error
 
@@ -90,6 +91,11 @@ class Workers:
                 return await process.call(worker_process.pack_job, source, job, slot.index)
         except WorkerDied as error:
             raise PackingFailed("packing it ended two packing processes (is memory short?)") from error
+
+    async def compare(self, source: bytes, job: bytes, segment: Segment, before_ns: int) -> bool:
+        """Whether a planned segment would be `segment`, see `is_unchanged`; raises WorkerDied."""
+        async with self._turns:
+            return await self._processes.least_busy().call(worker_process.compare_job, source, job, segment, before_ns)
 
     async def start(self) -> None:
         """Start all processes."""

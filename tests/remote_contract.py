@@ -224,6 +224,26 @@ class RemoteContract:
             await place.store.rename(place.path(b"a"), place.path(b"b"))
         assert place.world.files() == {}
 
+    async def test_a_link_is_the_same_file_or_refused(self, place: Place) -> None:
+        place.world.put(b"a", b"content")
+        try:
+            await place.store.link(place.path(b"a"), place.path(b"b"))
+        except RemoteError:
+            assert place.world.files() == {b"a": b"content"}
+            return
+        assert place.world.files() == {b"a": b"content", b"b": b"content"}
+        await place.store.remove(place.path(b"a"))
+        assert place.world.files() == {b"b": b"content"}
+
+    async def test_a_link_never_overwrites_and_needs_a_file(self, place: Place) -> None:
+        place.world.put(b"a", b"ours")
+        place.world.put(b"b", b"theirs")
+        with pytest.raises(RemoteError):
+            await place.store.link(place.path(b"a"), place.path(b"b"))
+        with pytest.raises(RemoteError):
+            await place.store.link(place.path(b"missing"), place.path(b"c"))
+        assert place.world.files() == {b"a": b"ours", b"b": b"theirs"}
+
     async def test_remove_takes_the_file_away(self, place: Place) -> None:
         place.world.put(b"a", b"x")
         place.world.put(b"b", b"y")

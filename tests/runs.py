@@ -56,10 +56,11 @@ class InProcessPlan(Plan):
         self._packing = process
         self.source = source
 
-    async def begin(self, entry: bytes, slot: Slot, *, hard_links: bool) -> PlanPart:
+    async def begin(self, entry: bytes, slot: Slot | None, *, hard_links: bool) -> PlanPart:
         await checkpoint()
         try:
-            return self._packing.begin(self._plan_key, self.source, entry, slot.index, hard_links=hard_links)
+            index = slot.index if slot else None
+            return self._packing.begin(self._plan_key, self.source, entry, index, hard_links=hard_links)
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror}") from error
 

@@ -41,6 +41,7 @@ LAYERS = [
     ["async_backup.body", "async_backup.branch", "async_backup.unpackers", "async_backup.counting"],
     ["async_backup.transfer", "async_backup.endings"],
     ["async_backup.upload", "async_backup.destinations"],
+    ["async_backup.linking"],
     ["async_backup.pipeline"],
     [
         "async_backup.backup",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,7 @@ from async_backup.events import (
     Event,
     FileProblem,
     LeftoverRemoved,
+    LinksRefused,
     RunEnded,
     RunStarted,
     SegmentPacked,
@@ -60,6 +62,8 @@ INFO: list[object] = [
     LeftoverRemoved(b".x.part"),
     FileProblem(ENTRY, Problem(b"s", ProblemKind.SKIPPED, "a socket"), is_loss=False),
     EntryEnded(COMMITTED),
+    EntryEnded(replace(COMMITTED, same_as=b"docs-1.tar.gz")),
+    LinksRefused("me@nas:/b", "nas: no such request"),
     RunEnded(Report((COMMITTED,), seconds=2.0)),
     HookSaid("after", "hello"),
 ]

@@ -38,8 +38,8 @@ _MEMBER = struct.Struct("<cBHIIQqqQQHH")
 _SEGMENT = struct.Struct("<QQQ32sII")
 # magic, format, flags; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
 _FOOTER = struct.Struct("<12sBBQQIIQQ")
-_INCOMPLETE = 1
-"""Flag of a footer."""
+_INCOMPLETE, _NO_XATTRS = 1, 2
+"""Flags of a footer."""
 _CRC = struct.Struct("<I")  # of the footer's other fields
 FOOTER_SIZE = EXTRA_OVERHEAD + _FOOTER.size + _CRC.size
 _PIECE_ROOM = 128 << 10
@@ -110,6 +110,8 @@ class Footer(NamedTuple):
     raw_length: int
     is_incomplete: bool = False
     """Whether something that belongs into the archive could not be read when it was made."""
+    has_no_xattrs: bool = False
+    """Whether extended attributes were left out on purpose."""
 
 
 def member_record(path: bytes, meta: Meta, link: bytes, offset: int, flags: int = 0) -> bytes:
@@ -123,6 +125,11 @@ def member_record(path: bytes, meta: Meta, link: bytes, offset: int, flags: int 
     length = len(path)
     head = _MEMBER.pack(kind, flags, mode, uid, gid, size, mtime, ctime, inode, offset, length, len(link))
     return head + path + link
+
+
+def read_record(record: bytes) -> Member:
+    """What one record tells; raises ValueError where it is damaged."""
+    return next(_read_records(record))
 
 
 def piece_record(path: bytes, meta: Meta, offset: int, length: int, flags: int = 0) -> bytes:
@@ -143,6 +150,10 @@ def _unpack_records(packed: bytes, most: int) -> Iterator[Member]:
         raise ValueError(f"the index is damaged: {error}") from error
     if not inflating.eof and packed:
         raise ValueError("the index is damaged: the records of a segment are longer than it, or cut short")
+    yield from _read_records(data)
+
+
+def _read_records(data: bytes) -> Iterator[Member]:
     position = 0
     while position < len(data):
         kind, flags, *numbers, path_length, link_length = _unpacked(_MEMBER, data, position)
@@ -182,11 +193,12 @@ class IndexWriter:
             members.append(self._member(EXTRA_LIMIT))
         return b"".join(members)
 
-    def finish(self, offset: int, *, is_incomplete: bool = False) -> bytes:
+    def finish(self, offset: int, *, is_incomplete: bool = False, has_no_xattrs: bool = False) -> bytes:
         """The rest of the index and the footer, for an index that begins at `offset` of the archive."""
         rest = self._member(len(self._payload)) if self._payload else b""
         numbers = offset, self._length, self._crc, self._segments, self._members, self._raw_length
-        fields = _FOOTER.pack(_MAGIC, FORMAT, _INCOMPLETE if is_incomplete else 0, *numbers)
+        flags = _INCOMPLETE * is_incomplete | _NO_XATTRS * has_no_xattrs
+        fields = _FOOTER.pack(_MAGIC, FORMAT, flags, *numbers)
         return rest + extra_member(FOOTER_TAG, fields + _CRC.pack(zlib.crc32(fields)))
 
     def _member(self, length: int) -> bytes:
@@ -214,7 +226,7 @@ def read_footer(tail: bytes) -> Footer:
     fields, crc = payload[: -_CRC.size], payload[-_CRC.size :]
     if len(fields) != _FOOTER.size or crc != _CRC.pack(zlib.crc32(fields)):
         raise ValueError("the footer is damaged: its checksum differs")
-    return Footer._make((*_FOOTER.unpack(fields)[3:], bool(flags & _INCOMPLETE)))
+    return Footer._make((*_FOOTER.unpack(fields)[3:], bool(flags & _INCOMPLETE), bool(flags & _NO_XATTRS)))
 
 
 def read_index(footer: Footer, data: bytes) -> Iterator[Segment]:

@@ -62,6 +62,7 @@ def run(
     hash_name: archives.HashName = "md5",
     verify: archives.VerifyMode = Verify.AUTO,
     no_checksum_file: archives.NoChecksumFile = False,
+    link_unchanged: archives.LinkUnchanged = False,
     no_xattrs: archives.NoXattrs = False,
     changed: archives.OnChange = Changed.WARN,
     only: selection.Only = None,
@@ -110,6 +111,7 @@ def run(
             checksum_file=not no_checksum_file,
             xattrs=not no_xattrs,
             changed=changed,
+            link_unchanged=link_unchanged,
         )
         along = going_along(
             settings,

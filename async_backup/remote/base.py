@@ -111,6 +111,12 @@ class RemoteStore(Protocol):
         Raises RemoteExists where `target` is taken: both files are then untouched.
         """
 
+    async def link(self, source: bytes, target: bytes) -> None:
+        """Give a file a further name. Not every server or file system can: any RemoteError may mean that.
+
+        `target` has to be a name that nobody else can have: after a lost answer, what stands there counts as ours.
+        """
+
     async def remove(self, path: bytes) -> None:
         """Remove a file; one that is gone is fine."""
 

@@ -139,6 +139,13 @@ class MemoryStore:
             self.files[target] = self.files.pop(source)
             self._mtimes[target] = self._mtimes.pop(source)
 
+    async def link(self, source: bytes, target: bytes) -> None:
+        """See `RemoteStore`. What is written to one of the names afterwards is not seen by the other."""
+        async with self.request("link"):
+            self.check_file(source)
+            self._check_new(target)
+            self.files[target], self._mtimes[target] = self.files[source], self._mtimes[source]
+
     async def remove(self, path: bytes) -> None:
         """See `RemoteStore`."""
         async with self.request("remove"):

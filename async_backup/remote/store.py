@@ -183,6 +183,10 @@ class SftpStore:
 
         await self._requests.send(rename)
 
+    async def link(self, source: bytes, target: bytes) -> None:
+        """See `RemoteStore`."""
+        await self._requests.make(target, lambda channel, _: channel.link(source, target))
+
     async def remove(self, path: bytes) -> None:
         """See `RemoteStore`."""
         await self._requests.remove(path, may_come_back=self.is_in_order)

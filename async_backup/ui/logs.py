@@ -17,6 +17,7 @@ from async_backup.events import (
     EntryUploaded,
     FileProblem,
     LeftoverRemoved,
+    LinksRefused,
     RunEnded,
     RunStarted,
     SegmentPacked,
@@ -76,6 +77,8 @@ class LogPrinter:
             case AttemptFailed(entry, error, attempt, destination):
                 where = f"{shown(entry.path)}{_to(destination)}"
                 _log(_WARNING, f"attempt {attempt} at {where} failed, trying again: {one_line(error)}")
+            case LinksRefused(destination, reason):
+                _log(_INFO, f"no links at {shown(destination)}, all is sent: {shown(reason)}")
             case EntryEnded(outcome):
                 self._ended(outcome)
             case Stopping():
@@ -99,7 +102,8 @@ class LogPrinter:
         match outcome:
             case Committed():
                 became = f"{shown(outcome.entry.remote_path)}, {size(outcome.size)}"
-                _log(_INFO, f"committed {path} as {became}, digest {outcome.digest}")
+                how = f", unchanged, the same file as {shown(outcome.same_as)}" if outcome.same_as else ""
+                _log(_INFO, f"committed {path} as {became}, digest {outcome.digest}{how}")
             case Failed():
                 _log(_ERROR, f"NOT BACKED UP: {path}: {one_line(outcome.error)}")
             case Interrupted():

@@ -15,6 +15,7 @@ from async_backup.events import (
     EntryStarted,
     FileProblem,
     LeftoverRemoved,
+    LinksRefused,
     RunEnded,
     SourceEmpty,
     Stopping,
@@ -43,7 +44,7 @@ class PlainPrinter(Lines):
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Connected() | DestinationLost():
+            case Connected() | DestinationLost() | LinksRefused():
                 self._destination(event)
             case LeftoverRemoved(path):
                 self._out(f"removed what a dead run left: {shown(path)}")
@@ -70,9 +71,11 @@ class PlainPrinter(Lines):
             case _:
                 pass
 
-    def _destination(self, event: Connected | DestinationLost) -> None:
+    def _destination(self, event: Connected | DestinationLost | LinksRefused) -> None:
         if isinstance(event, Connected):
             self._connected(event)
+        elif isinstance(event, LinksRefused):
+            self._out(f"no links at {shown(event.destination)}, all is sent: {shown(event.reason)}")
         else:
             self._told.append(event.error)
             self._err(f"NOTHING IS STORED at {shown(event.destination)}: {one_line(event.error)}")
@@ -109,6 +112,12 @@ class PlainPrinter(Lines):
 
     def _ended(self, outcome: Committed | Failed | Interrupted) -> None:
         match outcome:
+            case Committed(same_as=same_as) if same_as:
+                self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
+                self._out(f"  recorded: {outcome.digest}")
+                self._out(f"  now:      {outcome.stored.value}")
+                told = f"{size(outcome.size)}, the same file as {shown(same_as)}"
+                self._out(f"unchanged: {route(outcome.entry, outcome.destination)} ({told})")
             case Committed():
                 self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
                 self._out(f"  before upload: {outcome.digest}")

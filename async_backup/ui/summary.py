@@ -26,10 +26,22 @@ def _headline(report: Report) -> str:
     head = f"{'interrupted: ' if report.is_interrupted else ''}{len(committed)} of {total} committed"
     if not committed:
         return head
-    stored = sum(outcome.size for outcome in report.archived)
-    raw = sum(outcome.raw_size for outcome in report.archived)
+    return f"{head}: {_became(report)}{_unchanged(report)}"
+
+
+def _became(report: Report) -> str:
+    """What was packed and sent, and how fast."""
+    packed = [outcome for outcome in report.archived if not outcome.same_as]
+    if not packed:
+        return f"nothing was sent in {duration(report.seconds)}"
+    stored, raw = sum(outcome.size for outcome in packed), sum(outcome.raw_size for outcome in packed)
     rate = f", {size(raw / report.seconds)}/s" if report.seconds > 0 else ""
-    return f"{head}: {size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
+    return f"{size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
+
+
+def _unchanged(report: Report) -> str:
+    linked = [outcome.size for outcome in report.archived if outcome.same_as]
+    return f"; {len(linked)} unchanged and linked, {size(sum(linked))}" if linked else ""
 
 
 def _trouble(report: Report) -> list[str]:

@@ -40,6 +40,15 @@ NoChecksumFile = Annotated[
     bool,
     typer.Option("--no-checksum-file", help="Write no NAME.tar.gz.md5 beside archives.", rich_help_panel=_ARCHIVES),
 ]
+LinkUnchanged = Annotated[
+    bool,
+    typer.Option(
+        "--link-unchanged",
+        help="Give an entry that has not changed since its newest archive a hard link to that on the server, once its "
+        "digest is found right, in the place of packing and sending it again.",
+        rich_help_panel=_ARCHIVES,
+    ),
+]
 NoXattrs = Annotated[
     bool,
     typer.Option("--no-xattrs", help="Store no extended attributes and no ACLs.", rich_help_panel=_ARCHIVES),

@@ -185,6 +185,10 @@ class Channel:
     async def real_path(self, path: bytes) -> bytes:
         return name_bytes(await self.request(about("resolving", path), lambda: self._sftp.realpath(path)))
 
+    async def link(self, source: bytes, target: bytes) -> None:
+        """A further name of a file, by OpenSSH's extension for hard links."""
+        await self.request(about("linking to", target), lambda: self._sftp.link(source, target))
+
     async def rename(self, source: bytes, target: bytes) -> None:
         """SFTP version 3's own rename, which does not overwrite; posix-rename would."""
         await self.request(about("renaming to", target), lambda: self._sftp.rename(source, target))

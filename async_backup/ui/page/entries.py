@@ -167,7 +167,7 @@ def _word(outcome: Outcome) -> Html:
     if isinstance(outcome, Committed):
         if outcome.problems.losses:
             return element("span", "not whole", class_="bad")
-        return element("span", "committed", class_="good")
+        return element("span", "unchanged" if outcome.same_as else "committed", class_="good")
     if isinstance(outcome, Failed):
         return element("span", "FAILED", class_="bad")
     return element("span", "interrupted", class_="warn")

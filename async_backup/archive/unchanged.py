@@ -1,0 +1,72 @@
+"""Whether the files of a planned segment are what the index of an earlier archive tells of them, without reading them.
+
+A file counts as unchanged while its name, type, mode, owner, size, target, inode and both its times are the same, and
+its ctime is older than the reading: the kernel gives it a new one with every change of content or attributes, which no
+program can set.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from async_backup.archive.descent import Descent, identity_of
+from async_backup.archive.index import member_record, piece_record, read_record
+from async_backup.archive.jobs import Batch, Node, path_in
+from async_backup.archive.member import Replaced, meta_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from async_backup.archive.index import Member, Segment
+    from async_backup.archive.jobs import Group, Job
+    from async_backup.archive.member import Meta
+
+
+def is_unchanged(source: bytes, job: Job, segment: Segment, before_ns: int) -> bool:
+    """Whether a segment that is planned now would be `segment`, and nothing in it changed at `before_ns` or later.
+
+    `before_ns` is a moment before the archive was made, in nanoseconds since the epoch; of what changed after it
+    another change could go unseen, where a file system's clock is coarse. What cannot be looked at has changed.
+    """
+    try:
+        with Descent(source) as descent:
+            return all(
+                told == now and told is not None and told.ctime_ns < before_ns
+                for told, now in zip_longest(_told(segment), _members(descent, job))
+            )
+    except (OSError, ValueError):
+        return False
+
+
+def _told(segment: Segment) -> Iterator[Member]:
+    """What the index tells; where a header stands among others is no matter of its file."""
+    for member in segment.listing():
+        yield member if segment.is_piece else member._replace(offset=0)
+
+
+def _members(descent: Descent, job: Job) -> Iterator[Member]:
+    """What the index would tell of the segment now; raises OSError."""
+    if isinstance(job, Batch):
+        for group in job.groups:
+            yield from _group(descent, group)
+    else:
+        path = path_in(job.directory, job.file.name)
+        yield read_record(piece_record(path, job.file.meta, job.offset, job.length))
+
+
+def _group(descent: Descent, group: Group) -> Iterator[Member]:
+    directory = descent.enter(group.path)
+    if identity_of(directory) != group.identity:
+        raise Replaced
+    for item in group.items:
+        meta, link = (item.meta, item.link) if isinstance(item, Node) else (_meta(item[0], directory), b"")
+        yield read_record(member_record(path_in(group.path, item[0]), meta, link, 0))
+
+
+def _meta(name: bytes, directory: int) -> Meta:
+    meta = meta_of(os.stat(name, dir_fd=directory, follow_symlinks=False))
+    if meta is None:
+        raise Replaced
+    return meta
