@@ -8,9 +8,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
