@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from anyio import Lock
 
 from async_backup.archive.header import BLOCK_SIZE
 from async_backup.archive.index import FOOTER_SIZE, read_footer, read_index
@@ -12,7 +15,7 @@ from async_backup.errors import DamagedArchive
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from async_backup.archive.index import Footer, Segment
     from async_backup.remote.base import RemoteReader
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 _TAIL = 256 << 10
 """Bytes read from the end at first: footer and, of most archives, the whole index, in one round trip."""
 
+_LARGE = 128 << 20
 _PART = 2 << 20
 _LONGEST_SEGMENT = 400 << 20
 """More than any setting makes, stored or raw: an index that tells of longer segments is not ours."""
@@ -41,6 +45,22 @@ class IndexedArchive:
     @property
     def longest_segment(self) -> int:
         return max((segment.length for segment in self.segments), default=0)
+
+
+class Turns:
+    """Of large archives, whose indexes take some memory, one at a time is looked at."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    @asynccontextmanager
+    async def turn(self, size: int) -> AsyncIterator[None]:
+        """The turn of an archive of that size."""
+        if size <= _LARGE:
+            yield
+            return
+        async with self._lock:
+            yield
 
 
 async def read_archive(reader: RemoteReader, path: bytes) -> IndexedArchive:

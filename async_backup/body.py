@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
     from async_backup.archive.member import Problem
+    from async_backup.branch import Fan
+    from async_backup.copying import ArchiveFile
     from async_backup.events import Listener
     from async_backup.model import Entry
-    from async_backup.remote.base import RemoteFile
     from async_backup.slots import Slot
     from async_backup.worker_process import PackedSlot, PlanPart, WholeArchive
     from async_backup.workers import Plan, Workers
@@ -80,7 +81,7 @@ class BodyWriter:
     def __init__(
         self,
         entry: Entry,
-        file: RemoteFile,
+        file: ArchiveFile | Fan,
         workers: Workers,
         listener: Listener,
         algorithm: str,
@@ -187,13 +188,13 @@ class BodyWriter:
         self._check(packed)
         data = slot.data(packed.length)
         hashed = Event()
-        tasks.start_soon(self._send, slot, self._size, data, hashed)
+        tasks.start_soon(self._send, slot, self._size, data, packed.sha256, hashed)
         self._listener(SegmentPacked(self._entry, packed.raw_length, packed.length))
         await to_thread.run_sync(self._digest.update, data)
         hashed.set()
 
-    async def _send(self, slot: Slot, offset: int, data: memoryview, hashed: Event) -> None:
-        await self._file.write(offset, data)
+    async def _send(self, slot: Slot, offset: int, data: memoryview, sha256: bytes, hashed: Event) -> None:
+        await self._file.write_segment(offset, data, sha256)
         await hashed.wait()
         self._release(slot)
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from async_backup.remote.base import RemoteFile
+    from async_backup.copying import ArchiveFile
 
-    Work = Callable[[RemoteFile], Awaitable[None]]
+    Work = Callable[[ArchiveFile], Awaitable[None]]
 
 
 class Branch:
@@ -26,17 +26,19 @@ class Branch:
     What goes wrong is told by `error` alone; the file is gone then.
     """
 
-    def __init__(self, new_file: Callable[[], AbstractAsyncContextManager[RemoteFile]], sent: Callable[[int], None]):
+    def __init__(self, new_file: Callable[[], AbstractAsyncContextManager[ArchiveFile]], sent: Callable[[int], None]):
         """`new_file` makes the file and removes it where its block fails; `sent` is told how many bytes arrived."""
         self._new_file = new_file
         self._sent = sent
-        self._file: RemoteFile
+        self._file: ArchiveFile
         self._tasks: TaskGroup
         self._takes_work = False
         self._end = Event()
         self.begun = Event()
         """Set once the file is there, or could not be made."""
         self.error: BackupError | None = None
+        self.copied = 0
+        """Bytes that were not sent, since the server had them."""
         self.is_whole = False
         """Whether the file is finished and stays: from then on it is the caller's to remove."""
 
@@ -98,10 +100,14 @@ class Branch:
 
 
 class Fan:
-    """A `RemoteFile` that is several, each of a branch that begins; an error only once none of them is left."""
+    """An `ArchiveFile` that is several, each of a branch that begins; an error only once none of them is left."""
 
     def __init__(self, branches: Sequence[Branch]) -> None:
         self._branches = branches
+
+    async def write_segment(self, offset: int, data: memoryview | bytes, sha256: bytes) -> None:
+        """As `ArchiveFile.write_segment`, everywhere; nobody reads `data` any more when this returns or raises."""
+        await self._everywhere(lambda file: file.write_segment(offset, data, sha256), len(data))
 
     async def write(self, offset: int, data: memoryview | bytes) -> None:
         """Store `data` at `offset` everywhere; nobody reads `data` any more when this returns or raises."""
@@ -114,9 +120,6 @@ class Fan:
     async def write_whole(self, data: memoryview | bytes) -> None:
         """As `RemoteFile.write_whole`, everywhere."""
         await self._everywhere(lambda file: file.write_whole(data), len(data))
-
-    async def abandon(self) -> None:
-        """Nothing: every branch sees to its own file."""
 
     async def _everywhere(self, work: Work, size: int) -> None:
         for branch in self._branches:

@@ -209,13 +209,16 @@ class Settings:
     changed: Changed = Changed.WARN
     link_unchanged: bool = False
     """Whether an entry that has not changed gets a hard link to its newest verified archive."""
+    copy_unchanged: bool = False
+    """Whether the server copies what an archive has in common with the newest verified one of its entry."""
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise SettingsError("no source was given")
-        if self.link_unchanged and not self.checksum_file:
+        if (self.link_unchanged or self.copy_unchanged) and not self.checksum_file:
             raise SettingsError(
-                "--link-unchanged goes by the checksum files beside archives; leave --no-checksum-file out"
+                "--link-unchanged and --copy-unchanged go by the checksum files beside archives; "
+                "leave --no-checksum-file out"
             )
         _check_destinations(self.destinations)
         _check_range("level", self.level, 0, 9)

@@ -102,7 +102,8 @@ class Destinations:
             algorithm=self._settings.hash,
             checksum_file=self._settings.checksum_file,
             taken=frozenset(taken),
-            previous=self._linkable(listed) if self._settings.link_unchanged else {},
+            previous=self._verified(listed) if self._settings.link_unchanged or self._settings.copy_unchanged else {},
+            copies=self._settings.copy_unchanged,
         )
 
     async def _prepare_directories(self, store: SftpStore) -> dict[bytes, Sequence[RemoteEntry]]:
@@ -132,7 +133,7 @@ class Destinations:
                     left_over.append(prefix + entry.name)
         return taken, left_over
 
-    def _linkable(self, listed: Mapping[bytes, Sequence[RemoteEntry]]) -> dict[bytes, StoredArchive]:
+    def _verified(self, listed: Mapping[bytes, Sequence[RemoteEntry]]) -> dict[bytes, StoredArchive]:
         """The newest archive of each entry that was verified by the hash of this run."""
         catalog = catalog_of(listed, NameParser((self._settings.timestamp_format,)))
         return {

@@ -123,10 +123,11 @@ class EntryUploaded:
 
 
 @dataclass(frozen=True, slots=True)
-class LinksRefused:
-    """A server does not link to archives that are there: what has not changed is sent as well."""
+class ReuseRefused:
+    """A server makes no "links" to older archives, or no "copies" of segments of them: all is sent there."""
 
     destination: str
+    what: str
     reason: str
 
 
@@ -172,7 +173,7 @@ Event = (
     | SegmentSent
     | FileProblem
     | EntryUploaded
-    | LinksRefused
+    | ReuseRefused
     | AttemptFailed
     | EntryEnded
     | Stopping

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, Lock
+from anyio import CancelScope
 
-from async_backup.archived import read_archive
+from async_backup.archived import Turns, read_archive
 from async_backup.body import SMALL, Body
 from async_backup.endings import read_checksum_file
 from async_backup.errors import (
@@ -21,13 +21,13 @@ from async_backup.errors import (
     SourceError,
     WorkerDied,
 )
-from async_backup.events import LinksRefused
+from async_backup.events import ReuseRefused
 from async_backup.model import Problems
 from async_backup.remote.places import open_listed
 from async_backup.tasks import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from async_backup.archive.index import Segment
     from async_backup.archived import IndexedArchive
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 _MARGIN = 2.0
 """Seconds before an archive's time from which on a change of a file could be followed by another of the same ctime."""
-
-_LARGE = 128 << 20
-"""Bytes of an archive whose index may take some memory: of such ones one is looked at at a time."""
 
 
 class LinkingUploader:
@@ -61,7 +58,7 @@ class LinkingUploader:
         self._listener = listener
         self._algorithm = algorithm
         self._xattrs = xattrs
-        self._turn = Lock()
+        self._turns = Turns()
         self._without_links: set[Transfer] = set()
 
     async def upload(
@@ -104,7 +101,7 @@ class LinkingUploader:
         except RemoteError as error:
             if transfer not in self._without_links:
                 self._without_links.add(transfer)
-                self._listener(LinksRefused(transfer.destination, str(error)))
+                self._listener(ReuseRefused(transfer.destination, "links", str(error)))
             return None
 
     async def _unchanged(self, entry: Entry, transfer: Transfer, previous: StoredArchive) -> Body | None:
@@ -112,7 +109,7 @@ class LinkingUploader:
         recorded = await read_checksum_file(transfer.store, previous.path, self._algorithm)
         if recorded.digest is None:
             return None
-        async with self._in_turn(previous.size), open_listed(transfer.store, previous.path, previous.size) as reader:
+        async with self._turns.turn(previous.size), open_listed(transfer.store, previous.path, previous.size) as reader:
             archive = await read_archive(reader, previous.path)
             footer = archive.footer
             if footer.is_incomplete or footer.has_no_xattrs is self._xattrs or previous.when is None:
@@ -122,13 +119,6 @@ class LinkingUploader:
                 return None
         sizes = reader.size, footer.raw_length, footer.members
         return Body(*sizes, recorded.digest, Problems(), same_as=previous.path)
-
-    @asynccontextmanager
-    async def _in_turn(self, size: int) -> AsyncIterator[None]:
-        async with AsyncExitStack() as turn:
-            if size > _LARGE:
-                await turn.enter_async_context(self._turn)
-            yield
 
     async def _is_same(self, entry: Entry, archive: IndexedArchive, before: int) -> bool:
         """Whether the entry would be packed as it is in the archive; what cannot be told now has changed."""

@@ -72,6 +72,8 @@ class Committed:
     problems: Problems
     attempts: int = 1
     destination: str = ""
+    copied: int = 0
+    """Bytes of it that the server took from an older archive, and which were not sent."""
     same_as: bytes = b""
     """The older archive of which it is a further name, where the entry has not changed since, and nothing was sent."""
 

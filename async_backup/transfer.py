@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope, current_time
 
 from async_backup.archive.member import Problem, ProblemKind
+from async_backup.archived import Turns
 from async_backup.branch import Branch
 from async_backup.checksum_files import write_checksum_file
+from async_backup.copying import ArchiveFile, open_older
 from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch, LinkMismatch
-from async_backup.events import FileProblem, SegmentSent
+from async_backup.events import FileProblem, ReuseRefused, SegmentSent
 from async_backup.model import Committed
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
 from async_backup.remote.places import path_in
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from async_backup.body import Body
     from async_backup.catalog import StoredArchive
+    from async_backup.errors import RemoteError
     from async_backup.events import Listener
     from async_backup.model import Entry, Problems
     from async_backup.remote.base import RemoteFile, RemoteStore
@@ -41,6 +44,7 @@ class Uploaded:
     temporary: bytes
     body: Body
     attempt: int
+    copied: int = 0
 
 
 class Transfer:
@@ -58,13 +62,17 @@ class Transfer:
         checksum_file: bool,
         taken: frozenset[bytes] = frozenset(),
         previous: Mapping[bytes, StoredArchive] = MappingProxyType({}),
+        copies: bool = False,
     ) -> None:
         """`destination` is its name in events; `taken` are paths of archives, below it, that stand there already.
 
-        `previous` are archives of earlier runs by entry, with its directory, to which links may be made.
+        `previous` are archives of earlier runs by entry, with its directory, to which links may be made; with `copies`
+        the server copies from them what new archives have in common with them.
         """
         self.store = store
         self._previous = previous
+        self._copies = copies
+        self._turns = Turns()
         self._listener = listener
         self._base = base
         self._run = run
@@ -76,19 +84,32 @@ class Transfer:
         self.taken = taken
         self.leftovers: list[str] = []
 
-    def new_file(self, entry: Entry) -> tuple[bytes, Branch]:
-        """A new temporary name, and what writes the archive of an entry to it."""
+    def new_file(self, entry: Entry, attempt: int) -> tuple[bytes, Branch]:
+        """A new temporary name, and what writes the archive of an entry to it; copied from another at first only."""
         temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
-        return temporary, Branch(
-            lambda: self._created(temporary),
+        older = self.previous(entry) if self._copies and attempt == 1 else None
+
+        def copied(size: int) -> None:
+            branch.copied += size
+
+        branch = Branch(
+            lambda: self._created(temporary, older, copied),
             lambda size: self._listener(SegmentSent(entry, size, self.destination)),
         )
+        return temporary, branch
 
     @asynccontextmanager
-    async def _created(self, temporary: bytes) -> AsyncIterator[RemoteFile]:
+    async def _created(
+        self, temporary: bytes, older: StoredArchive | None, copied: Callable[[int], None]
+    ) -> AsyncIterator[ArchiveFile]:
         file = await self.store.create(temporary)
-        async with self.discarded_on_error(temporary, file):
-            yield file
+        async with self.discarded_on_error(temporary, file), open_older(self.store, older, self._turns) as found:
+            yield ArchiveFile(file, found, copied=copied, refused=self._refuse_copies)
+
+    def _refuse_copies(self, error: RemoteError) -> None:
+        if self._copies:
+            self._copies = False
+            self._listener(ReuseRefused(self.destination, "copies", str(error)))
 
     def previous(self, entry: Entry) -> StoredArchive | None:
         """The archive of the entry that may be linked to."""
@@ -115,8 +136,17 @@ class Transfer:
             await self._rename(uploaded.temporary, final)
         problems = await self._finish_commit(entry, body)
         sizes = body.size, body.raw_size, body.members
-        ending = uploaded.attempt, self.destination, body.same_as
-        return Committed(entry, *sizes, body.digest, stored, problems, *ending)
+        return Committed(
+            entry,
+            *sizes,
+            body.digest,
+            stored,
+            problems,
+            attempts=uploaded.attempt,
+            destination=self.destination,
+            copied=uploaded.copied,
+            same_as=body.same_as,
+        )
 
     async def _rename(self, temporary: bytes, final: bytes) -> None:
         with self._kept_from_cancellation():

@@ -55,7 +55,7 @@ class Uploader:
 
         `packed` is called when all that is left is to wait for servers, if there is such a moment.
         """
-        files = [transfer.new_file(entry) for transfer in transfers]
+        files = [transfer.new_file(entry, attempt) for transfer in transfers]
         branches = [branch for _, branch in files]
         try:
             async with task_group() as tasks:
@@ -71,7 +71,7 @@ class Uploader:
         if isinstance(body, BackupError):
             return [branch.error or body for branch in branches]
         return [
-            branch.error or self._uploaded(transfer, Uploaded(entry, temporary, body, attempt))
+            branch.error or self._uploaded(transfer, Uploaded(entry, temporary, body, attempt, branch.copied))
             for transfer, (temporary, branch) in zip(transfers, files, strict=True)
         ]
 

@@ -177,6 +177,19 @@ class RemoteContract:
         await file.finish()
         assert place.world.files() == {b"a": b"abc"}
 
+    async def test_bytes_of_another_file_are_copied_or_refused(self, place: Place) -> None:
+        content = random.Random(7).randbytes(300_000)
+        place.world.put(b"old", content)
+        reader, file = await place.store.open(place.path(b"old")), await place.store.create(place.path(b"new"))
+        await file.write(0, b"head")
+        try:
+            await file.copy(4, reader, 100_000, 150_000)
+        except RemoteError:
+            await file.write(4, content[100_000:250_000])
+        await file.finish()
+        await reader.close()
+        assert place.world.files() == {b"old": content, b"new": b"head" + content[100_000:250_000]}
+
     async def test_two_files_are_written_at_once(self, place: Place) -> None:
         contents = {bytes([65 + i]): random.Random(i).randbytes(700_000) for i in range(5)}
         async with create_task_group() as tasks:

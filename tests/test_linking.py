@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.command import PROGRAM, backup_command, finished, login
+from tests.nights import SIZE, Nights
 from tests.sshd import find_sshd, running_sshd
 
 if TYPE_CHECKING:
@@ -21,46 +21,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(find_sshd() is None, reason="no sshd on this machine")
 
-SIZE = 400_000
-"""Bytes of a file that does not compress: more than what is sent without a look at what is there."""
-
-
-class Nights:
-    """A source, and runs that back it up one after another."""
-
-    def __init__(self, sshd: Sshd, base: Path) -> None:
-        self.sshd = sshd
-        self.source = base / "source"
-        self.target = base / "backups"
-        (self.source / "wiki").mkdir(parents=True)
-        (self.source / "wiki/noise").write_bytes(os.urandom(SIZE))
-        (self.source / "small").write_text("small")
-        self.settle()
-
-    def settle(self) -> None:
-        """Let pass what a change has to lie back before a run: another one could follow it unseen."""
-        time.sleep(3.1)
-
-    def run(self, *options: str, code: int = 0) -> str:
-        """What a run printed, whose names have another second in them than those before."""
-        while time.strftime("%Y-%m-%dT%H%M%S") in "".join(path.name for path in self.target.glob("*")):
-            time.sleep(0.1)
-        done = finished(backup_command(self.sshd, self.source, "--link-unchanged", *options, to=self.target))
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
-
-    def archives(self) -> list[Path]:
-        """Those of `wiki`, the oldest first."""
-        return sorted(self.target.glob("wiki-*.tar.gz"))
-
-    def are_one_file(self) -> bool:
-        return len({path.stat().st_ino for path in self.archives()}) == 1
-
 
 @pytest.fixture
 def nights(sshd: Sshd, tmp_path: Path) -> Nights:
     """After the first run, whose archives others may link to."""
-    found = Nights(sshd, tmp_path)
+    found = Nights(sshd, tmp_path, "--link-unchanged")
     found.run()
     return found
 
@@ -160,7 +125,7 @@ def test_what_is_no_verified_archive_of_ours_is_left_alone(nights: Nights, lacki
 
 def test_a_server_that_makes_no_links_is_told_of_once_and_gets_all(tmp_path: Path) -> None:
     with running_sshd(tmp_path / "server", authorized_options='command="internal-sftp -P hardlink"') as sshd:
-        nights = Nights(sshd, tmp_path)
+        nights = Nights(sshd, tmp_path, "--link-unchanged")
         shutil.copytree(nights.source / "wiki", nights.source / "wiki2")
         nights.settle()
         nights.run()

@@ -32,7 +32,7 @@ from async_backup.events import (
     Event,
     FileProblem,
     LeftoverRemoved,
-    LinksRefused,
+    ReuseRefused,
     RunEnded,
     RunStarted,
     SegmentPacked,
@@ -63,7 +63,7 @@ INFO: list[object] = [
     FileProblem(ENTRY, Problem(b"s", ProblemKind.SKIPPED, "a socket"), is_loss=False),
     EntryEnded(COMMITTED),
     EntryEnded(replace(COMMITTED, same_as=b"docs-1.tar.gz")),
-    LinksRefused("me@nas:/b", "nas: no such request"),
+    ReuseRefused("me@nas:/b", "links", "nas: no such request"),
     RunEnded(Report((COMMITTED,), seconds=2.0)),
     HookSaid("after", "hello"),
 ]

@@ -181,6 +181,20 @@ async def test_a_connection_cut_in_the_middle_is_replaced_and_its_bytes_sent_aga
     assert proxy.connections == 3
 
 
+async def test_what_a_server_copies_goes_on_after_a_lost_connection(sshd: Sshd, tmp_path: Path) -> None:
+    DiskWorld(tmp_path).put(b"old", CONTENT)
+    async with opened(on_sshd(sshd, tmp_path), login(sshd)) as store:
+        base = os.fsencode(tmp_path)
+        reader, file = await store.open(base + b"/old"), await store.create(base + b"/new")
+        await file.copy(0, reader, 0, 1_000_000)
+        for channel in store._pool.usable_channels():
+            channel.connection.abort()
+        await file.copy(1_000_000, reader, 1_000_000, len(CONTENT) - 1_000_000)
+        await file.finish()
+        await reader.close()
+    assert DiskWorld(tmp_path).files() == {b"old": CONTENT, b"new": CONTENT}
+
+
 async def test_when_connections_fall_silent_new_ones_take_over(sshd: Sshd, tmp_path: Path) -> None:
     limits = replace(FEW, connections=2, retries=8)
     async with FaultProxy(sshd.port) as proxy:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from async_backup import worker_process
 from async_backup.archive.selection import Selection
 from async_backup.body import BodyWriter
+from async_backup.copying import ArchiveFile
 from async_backup.errors import NoSpace, PackingFailed, SourceError, WorkerDied
 from async_backup.events import ignore
 from async_backup.model import Entry
@@ -70,7 +71,7 @@ def source(tmp_path: Path) -> Path:
 async def archive(pool: Workers, source: Path, name: bytes = b"large") -> tuple[Body, bytes]:
     """What a body writer makes of an entry, and the bytes in the store."""
     store = MemoryStore()
-    file = await store.create(b"/backups/a")
+    file = ArchiveFile(await store.create(b"/backups/a"))
     writer = BodyWriter(Entry(source, name, b"", name), file, pool, ignore, "md5")
     body = await writer.write(hard_links=True)
     return body, store.files[b"/backups/a"]

@@ -63,6 +63,7 @@ def run(
     verify: archives.VerifyMode = Verify.AUTO,
     no_checksum_file: archives.NoChecksumFile = False,
     link_unchanged: archives.LinkUnchanged = False,
+    copy_unchanged: archives.CopyUnchanged = False,
     no_xattrs: archives.NoXattrs = False,
     changed: archives.OnChange = Changed.WARN,
     only: selection.Only = None,
@@ -112,6 +113,7 @@ def run(
             xattrs=not no_xattrs,
             changed=changed,
             link_unchanged=link_unchanged,
+            copy_unchanged=copy_unchanged,
         )
         along = going_along(
             settings,

@@ -44,6 +44,12 @@ class RemoteFile(Protocol):
         What stands before it is to be written as well, or this may wait for ever: some servers want it first.
         """
 
+    async def copy(self, offset: int, source: RemoteReader, source_offset: int, length: int) -> None:
+        """Have the server put bytes of another file that is open at `offset`, without sending them.
+
+        Not every server can: any RemoteError but ConnectionDropped may mean that, and then anything may be there.
+        """
+
     async def finish(self) -> None:
         """Close the file after its data has reached the disk, as far as the server can promise that."""
 

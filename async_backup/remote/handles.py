@@ -39,14 +39,14 @@ class Handles:
         """The handle of the channel with least to do, which has `size` bytes more to do inside the block."""
         channel = await self._least_loaded()
         with channel.loaded(size):
-            yield await self._opened_on(channel)
+            yield await self.on(channel)
 
     async def any(self) -> Handle:
         """A handle that can be used, opened if there is none."""
         for channel, handle in self._handles.items():
             if channel.is_usable:
                 return handle
-        return await self._opened_on(await self._pool.channel())
+        return await self.on(await self._pool.channel())
 
     async def _least_loaded(self) -> Channel:
         """The channel with least to do, one that has the file open already being the better one."""
@@ -61,7 +61,8 @@ class Handles:
 
         return min(usable, key=burden)
 
-    async def _opened_on(self, channel: Channel) -> Handle:
+    async def on(self, channel: Channel) -> Handle:
+        """The handle of a channel, opened if need be; another one where the server refuses it."""
         async with self._opening.setdefault(channel, Lock(fast_acquire=True)):
             if channel not in self._handles:
                 try:

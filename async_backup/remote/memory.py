@@ -17,6 +17,8 @@ from async_backup.remote.base import RemoteEntry, StoredDigest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
+    from async_backup.remote.base import RemoteReader
+
 ANY = "any"
 """The script for all requests together, in the order in which they come."""
 
@@ -188,6 +190,12 @@ class MemoryFile:
         async with self._store.request("write"):
             before = self._store.files[self._path].ljust(offset, b"\0")
             self._store.put(self._path, before[:offset] + bytes(data) + before[offset + len(data) :])
+
+    async def copy(self, offset: int, source: RemoteReader, source_offset: int, length: int) -> None:
+        """See `RemoteFile`."""
+        async with self._store.request("copy"):
+            data = await source.read(source_offset, length)
+        await self.write(offset, data)
 
     async def finish(self) -> None:
         """See `RemoteFile`."""

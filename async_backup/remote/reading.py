@@ -47,6 +47,13 @@ class StripedReader:
         async with self._handles.lent(len(target)) as handle:
             await handle.read_into(offset, target)
 
+    async def copy_to(self, target: Handle, offset: int, source_offset: int, length: int) -> None:
+        """Have the server put bytes of this file into another one; raises RemoteError where it cannot."""
+        source = await self._handles.on(target.channel)
+        if source.channel is not target.channel:
+            raise RemoteError(f"{target.channel.connection.host}: a file cannot be opened twice there")
+        await target.copy(offset, source, source_offset, length)
+
     async def close(self) -> None:
         """See `RemoteReader.close`."""
         await abandon(self._handles)

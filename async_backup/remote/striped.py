@@ -10,12 +10,14 @@ from anyio import Condition
 
 from async_backup.errors import RemoteError
 from async_backup.remote.handles import Handles, OnlyHandle, abandon
+from async_backup.remote.reading import StripedReader
 from async_backup.remote.retry import retried
 from async_backup.remote.ssh.connection import OpenFlags
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from async_backup.remote.base import RemoteReader
     from async_backup.remote.pool import Pool
     from async_backup.remote.rate import RateLimit
     from async_backup.remote.ssh.handle import Handle
@@ -43,6 +45,16 @@ class StripedFile:
     async def _write_once(self, offset: int, data: memoryview) -> None:
         async with self._handles.lent(len(data)) as handle, _explained(handle):
             await handle.write_all(offset, data, self._rate.take)
+
+    async def copy(self, offset: int, source: RemoteReader, source_offset: int, length: int) -> None:
+        """See `RemoteFile.copy`."""
+        if not isinstance(source, StripedReader):
+            raise RemoteError("what is to be copied is not open on this server")
+        await retried(partial(self._copy_once, offset, source, source_offset, length), self._retries)
+
+    async def _copy_once(self, offset: int, source: StripedReader, source_offset: int, length: int) -> None:
+        async with self._handles.lent(length) as handle, _explained(handle):
+            await source.copy_to(handle, offset, source_offset, length)
 
     async def finish(self) -> None:
         """See `RemoteFile.finish`."""
@@ -96,6 +108,11 @@ class OrderedFile(StripedFile):
         async with self._advance:
             self._written = max(self._written, offset + len(data))
             self._advance.notify_all()
+
+    async def copy(self, offset: int, source: RemoteReader, source_offset: int, length: int) -> None:
+        """See `RemoteFile`: such servers have nothing of the kind."""
+        del offset, source, source_offset, length
+        raise RemoteError("a server that takes files only in order copies nothing")
 
 
 @asynccontextmanager

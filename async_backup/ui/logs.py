@@ -17,7 +17,7 @@ from async_backup.events import (
     EntryUploaded,
     FileProblem,
     LeftoverRemoved,
-    LinksRefused,
+    ReuseRefused,
     RunEnded,
     RunStarted,
     SegmentPacked,
@@ -29,7 +29,7 @@ from async_backup.hooks.model import HookFailed, HookSaid, PingFailed
 from async_backup.model import Committed, Failed, Interrupted
 from async_backup.text import one_line, shown, size
 from async_backup.ui.hooks import hook_line
-from async_backup.ui.plain import empty
+from async_backup.ui.plain import empty, refused
 from async_backup.ui.summary import summary
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class LogPrinter:
             case AttemptFailed(entry, error, attempt, destination):
                 where = f"{shown(entry.path)}{_to(destination)}"
                 _log(_WARNING, f"attempt {attempt} at {where} failed, trying again: {one_line(error)}")
-            case LinksRefused(destination, reason):
-                _log(_INFO, f"no links at {shown(destination)}, all is sent: {shown(reason)}")
+            case ReuseRefused():
+                _log(_INFO, refused(event))
             case EntryEnded(outcome):
                 self._ended(outcome)
             case Stopping():

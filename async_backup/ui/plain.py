@@ -15,7 +15,7 @@ from async_backup.events import (
     EntryStarted,
     FileProblem,
     LeftoverRemoved,
-    LinksRefused,
+    ReuseRefused,
     RunEnded,
     SourceEmpty,
     Stopping,
@@ -44,7 +44,7 @@ class PlainPrinter(Lines):
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Connected() | DestinationLost() | LinksRefused():
+            case Connected() | DestinationLost() | ReuseRefused():
                 self._destination(event)
             case LeftoverRemoved(path):
                 self._out(f"removed what a dead run left: {shown(path)}")
@@ -71,11 +71,11 @@ class PlainPrinter(Lines):
             case _:
                 pass
 
-    def _destination(self, event: Connected | DestinationLost | LinksRefused) -> None:
+    def _destination(self, event: Connected | DestinationLost | ReuseRefused) -> None:
         if isinstance(event, Connected):
             self._connected(event)
-        elif isinstance(event, LinksRefused):
-            self._out(f"no links at {shown(event.destination)}, all is sent: {shown(event.reason)}")
+        elif isinstance(event, ReuseRefused):
+            self._out(refused(event))
         else:
             self._told.append(event.error)
             self._err(f"NOTHING IS STORED at {shown(event.destination)}: {one_line(event.error)}")
@@ -122,7 +122,9 @@ class PlainPrinter(Lines):
                 self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
                 self._out(f"  before upload: {outcome.digest}")
                 self._out(f"  after upload:  {outcome.stored.value}")
-                self._out(f"upload completed: {route(outcome.entry, outcome.destination)} ({size(outcome.size)})")
+                copied = f", {size(outcome.copied)} of it copied there" if outcome.copied else ""
+                told = f"{size(outcome.size)}{copied}"
+                self._out(f"upload completed: {route(outcome.entry, outcome.destination)} ({told})")
             case Failed() if any(outcome.error is told for told in self._told):
                 self._detail(f"not backed up: {route(outcome.entry, outcome.destination)}")
             case Failed():
@@ -138,6 +140,11 @@ class PlainPrinter(Lines):
 def route(entry: Entry, destination: str) -> str:
     """`SOURCE/entry --> DEST/NAME.tar.gz`."""
     return f"{shown(entry.path)} --> {shown(destination.rstrip('/'))}/{shown(entry.remote_path)}"
+
+
+def refused(event: ReuseRefused) -> str:
+    """What to say of a server that does not help to send less."""
+    return f"no {event.what} at {shown(event.destination)}, all is sent: {shown(event.reason)}"
 
 
 def empty(event: SourceEmpty) -> str:

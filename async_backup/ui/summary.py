@@ -36,7 +36,9 @@ def _became(report: Report) -> str:
         return f"nothing was sent in {duration(report.seconds)}"
     stored, raw = sum(outcome.size for outcome in packed), sum(outcome.raw_size for outcome in packed)
     rate = f", {size(raw / report.seconds)}/s" if report.seconds > 0 else ""
-    return f"{size(raw)} became {size(stored)} in {duration(report.seconds)}{rate}"
+    copied = sum(outcome.copied for outcome in packed)
+    how = f" ({size(copied)} copied on the server)" if copied else ""
+    return f"{size(raw)} became {size(stored)}{how} in {duration(report.seconds)}{rate}"
 
 
 def _unchanged(report: Report) -> str:

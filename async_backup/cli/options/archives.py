@@ -49,6 +49,15 @@ LinkUnchanged = Annotated[
         rich_help_panel=_ARCHIVES,
     ),
 ]
+CopyUnchanged = Annotated[
+    bool,
+    typer.Option(
+        "--copy-unchanged",
+        help="Have the server copy what an archive has in common with the one before it, in the place of sending it: "
+        "for slow lines.",
+        rich_help_panel=_ARCHIVES,
+    ),
+]
 NoXattrs = Annotated[
     bool,
     typer.Option("--no-xattrs", help="Store no extended attributes and no ACLs.", rich_help_panel=_ARCHIVES),

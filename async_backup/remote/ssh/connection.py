@@ -146,6 +146,14 @@ class Channel:
             raise
         return Handle(file, self, path)
 
+    async def copy(
+        self, source: asyncssh.SFTPClientFile, target: asyncssh.SFTPClientFile, start: int, length: int, offset: int
+    ) -> None:
+        """Have the server copy between two open files, by OpenSSH's extension copy-data."""
+        await self.request(
+            "copying on the server", lambda: self._sftp.remote_copy(source, target, start, length, offset), length
+        )
+
     async def make_directory(self, path: bytes) -> None:
         await self.request(about("making", path), lambda: self._sftp.mkdir(path))
 
