@@ -170,8 +170,10 @@ _MISSING = {
     "fsync": "files are not flushed to the disk: a power cut there may cost archives that were just committed",
     "statvfs": "free space cannot be asked for, and a full disk shows as a plain failure",
     "limits": "requests are kept to a size that every server takes",
+    "hardlink": "`run --link-unchanged` sends what has not changed as well",
+    "copy-data": "`run --copy-unchanged` sends what the server has as well",
 }
-_UNUSED = frozenset({"hardlink", "posix-rename", "copy-data"})
+_UNUSED = frozenset({"posix-rename"})
 """Told of, and not needed: an archive gets its name by the plain rename, which overwrites nothing."""
 
 
