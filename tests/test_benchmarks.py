@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from benchmarks.sources import Amount
 
-BENCHMARKS = ["cold_tree", "cost", "growth", "large_files", "latency", "small_entries"]
+BENCHMARKS = ["cold_tree", "cost", "growth", "large_files", "latency", "next_night", "small_entries"]
 BARS = Bars("Time", "seconds", {"a": {"wall": 1.0}, "b": {"wall": 2.0}})
 LINES = Lines("Growth", "files", "seconds", {"left": {"a": [(1, 1), (2, 2)]}, "right": {"b": [(1, 2), (3, 4)]}})
 
