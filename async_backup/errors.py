@@ -27,6 +27,8 @@ class BackupError(Exception):
 
     exit_code = ExitCode.NOTHING_DONE
     is_transient = False
+    is_of_reuse = False
+    """Whether something older at the destination may be at fault, so that sending all is not the same once more."""
     """Whether the same request may succeed a little later or over another connection."""
 
 
@@ -145,10 +147,17 @@ class DigestMismatch(RemoteError):
         self.stored = stored
 
 
+class CopyMismatch(DigestMismatch):
+    """As DigestMismatch, of an archive of which the server has copied pieces from an older one."""
+
+    is_of_reuse = True
+
+
 class LinkMismatch(RemoteError):
     """The archive that was linked to is not what it was when it was verified; nothing has been sent yet."""
 
     is_transient = True
+    is_of_reuse = True
 
     def __init__(self, name: str, *, recorded: str, stored: str) -> None:
         super().__init__(f"{name} on the server is damaged: its digest was {recorded} and is {stored} now; it stays")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Semaphore, create_memory_object_stream, current_time, to_thread
 
-from async_backup.errors import NO_SERVER, BackupError, LinkMismatch, RemoteExists, SourceError, SourceMoved
+from async_backup.errors import NO_SERVER, BackupError, RemoteExists, SourceError, SourceMoved
 from async_backup.events import (
     AttemptFailed,
     DestinationLost,
@@ -249,7 +249,7 @@ class Pipeline:
         """Whether another attempt follows; otherwise the entry has failed, or is left to be interrupted."""
         if self._is_stopping:
             return False
-        if error.is_transient and (attempt <= self._limits.retries or isinstance(error, LinkMismatch)):
+        if error.is_transient and (attempt <= self._limits.retries or error.is_of_reuse):
             self._listener(AttemptFailed(entry, error, attempt, lane.name))
             return True
         if isinstance(error, NO_SERVER) and len(self._lanes) > 1:

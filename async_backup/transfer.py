@@ -16,7 +16,7 @@ from async_backup.archived import Turns
 from async_backup.branch import Branch
 from async_backup.checksum_files import write_checksum_file
 from async_backup.copying import ArchiveFile, open_older
-from async_backup.errors import BackupError, ConnectionDropped, DigestMismatch, LinkMismatch
+from async_backup.errors import BackupError, ConnectionDropped, CopyMismatch, DigestMismatch, LinkMismatch
 from async_backup.events import FileProblem, ReuseRefused, SegmentSent
 from async_backup.model import Committed
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
@@ -220,4 +220,5 @@ def _mismatch(uploaded: Uploaded, stored: str) -> DigestMismatch | LinkMismatch:
     body = uploaded.body
     if body.same_as:
         return LinkMismatch(os.fsdecode(body.same_as), recorded=body.digest, stored=stored)
-    return DigestMismatch(os.fsdecode(uploaded.entry.archive), sent=body.digest, stored=stored)
+    mismatch = CopyMismatch if uploaded.copied else DigestMismatch
+    return mismatch(os.fsdecode(uploaded.entry.archive), sent=body.digest, stored=stored)

@@ -39,9 +39,9 @@ def change(path: Path, offset: int) -> None:
         file.write(b"new")
 
 
-def committed(nights: Nights) -> dict[str, Any]:
+def committed(nights: Nights, *options: str) -> dict[str, Any]:
     """What one more run says of `wiki` in JSON."""
-    events = [json.loads(line) for line in nights.run("--json").splitlines()]
+    events = [json.loads(line) for line in nights.run("--json", *options).splitlines()]
     return next(event for event in events if event["event"] == "entry_ended" and event["entry"]["name"] == "wiki")
 
 
@@ -79,7 +79,7 @@ def test_without_an_older_archive_all_is_sent(nights: Nights) -> None:
 def test_damage_that_was_copied_is_found_and_all_is_sent(nights: Nights) -> None:
     [old] = nights.archives()
     change(old, old.stat().st_size // 2)
-    found = committed(nights)
+    found = committed(nights, "--retries", "0")
     assert (found["outcome"], found["attempts"], found["copied"]) == ("committed", 2, 0)
     where = [nights.sshd.destination(nights.target), *login(nights.sshd)]
     assert finished([*PROGRAM, "verify", *where, "wiki", "--deep"]).returncode == 3  # the old one
