@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from async_backup.worker_process import PlanPart
     from async_backup.workers import Plan, Workers
 
-_MARGIN = 2.0
-"""Seconds before an archive's time from which on a change of a file could be followed by another of the same ctime."""
+MARGIN = 60.0
+"""Seconds before an archive's time from which on a change of a file could be followed by one that nothing shows.
+
+The clocks of file systems go in steps of up to 2 s. And a page that was written through a mapping may be written again
+without a new time until it has gone to the disk, which takes Linux up to 35 s (vm.dirty_expire_centisecs).
+"""
 
 
 class LinkingUploader:
@@ -114,7 +118,7 @@ class LinkingUploader:
             footer = archive.footer
             if footer.is_incomplete or footer.has_no_xattrs is self._xattrs or previous.when is None:
                 return None
-            before = int((previous.when.timestamp() - _MARGIN) * 1e9)
+            before = int((previous.when.timestamp() - MARGIN) * 1e9)
             if not await self._is_same(entry, archive, before):
                 return None
         sizes = reader.size, footer.raw_length, footer.members

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
-from tests.command import backup_command, finished
+from tests.command import PROGRAM, backup_command, finished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 SIZE = 400_000
 """Bytes of a file that does not compress: more than what is sent without a look at what is there."""
+
+
+MARGIN = 1.0
+HASTY = [
+    sys.executable,
+    "-c",
+    f"from async_backup import linking; from async_backup.cli import main; linking.MARGIN = {MARGIN}; main()",
+]
+"""The program, for which a change need not lie back a minute."""
 
 
 class Nights:
@@ -33,13 +43,14 @@ class Nights:
 
     def settle(self) -> None:
         """Let pass what a change has to lie back before a run: another one could follow it unseen."""
-        time.sleep(3.1)
+        time.sleep(1.1 + MARGIN)
 
     def run(self, *options: str, code: int = 0) -> str:
         """What a run printed, whose names have another second in them than those before."""
         while time.strftime("%Y-%m-%dT%H%M%S") in "".join(path.name for path in self.target.glob("*")):
             time.sleep(0.1)
-        done = finished(backup_command(self.sshd, self.source, *self._options, *options, to=self.target))
+        command = backup_command(self.sshd, self.source, *self._options, *options, to=self.target)
+        done = finished([*HASTY, *command[len(PROGRAM) :]])
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 

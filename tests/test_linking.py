@@ -82,7 +82,7 @@ def test_what_changed_just_before_the_last_run_is_sent_again_and_linked_to_the_n
     nights.settle()
     nights.run()
     nights.run()
-    assert nights.archives()[-1].stat().st_nlink == 2
+    assert nights.archives()[-1].stat().st_nlink > 1
 
 
 @pytest.mark.parametrize("option", [["--exclude", "nothing-else"], ["--exclude", "noise"]])
