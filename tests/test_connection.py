@@ -24,7 +24,7 @@ from async_backup.config import Verify
 from async_backup.demo.files import DemoFiles
 from async_backup.errors import ConnectionDropped, NoSession, RemoteError, RemoteNotFound, Unreachable
 from async_backup.remote.ssh import watch
-from async_backup.remote.ssh.connection import OpenFlags
+from async_backup.remote.ssh.channel import OpenFlags
 from async_backup.remote.ssh.watch import Watch
 from tests.conftest import need_sshd
 from tests.embedded import Fault, embedded_server

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_backup.remote.ssh import shortcuts
-from async_backup.remote.ssh.connection import CHUNK, OpenFlags
+from async_backup.remote.ssh.channel import OpenFlags
+from async_backup.remote.ssh.connection import CHUNK
 from tests.embedded import embedded_server
 from tests.file_faults import Hang
 from tests.lines import expect_drop, line

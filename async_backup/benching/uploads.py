@@ -16,7 +16,7 @@ from async_backup.remote import steps
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.order import Order, order_of
 from async_backup.remote.pool import open_pool
-from async_backup.remote.ssh.connection import OpenFlags
+from async_backup.remote.ssh.channel import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.tasks import task_group
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from async_backup.config import Destination, SshSettings
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.channel import Channel
+    from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.handle import Handle
 
 REGION = 64 << 20

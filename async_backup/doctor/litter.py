@@ -12,7 +12,7 @@ from async_backup.remote.ssh import examine
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 
 class Litter:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from async_backup.doctor.model import DoctorSettings
-    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.channel import Channel
+    from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.shell import Shell
 
 PROBE_SIZE = 4096

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from async_backup.doctor.model import Finding
     from async_backup.doctor.patient import Patient
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.channel import Channel
+    from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.handle import Handle
     from async_backup.remote.striped import StripedFile
 

@@ -11,8 +11,8 @@ from async_backup.remote.ssh.check_file import check_file
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.commands import Commands
-    from async_backup.remote.ssh.connection import Channel
 
 NAME = "check-file"
 """What is said to have computed the digests: the name of the request."""

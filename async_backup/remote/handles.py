@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel, OpenFlags
+    from async_backup.remote.ssh.channel import Channel, OpenFlags
     from async_backup.remote.ssh.handle import Handle
 
 _LOAD_STEP = 1 << 20

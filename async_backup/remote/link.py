@@ -11,7 +11,8 @@ from async_backup.errors import ConnectionDropped, NoSession, RemoteError
 from async_backup.remote.ssh.commands import Commands
 
 if TYPE_CHECKING:
-    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.channel import Channel
+    from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.shell import Shell
 
 

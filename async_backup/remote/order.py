@@ -12,7 +12,7 @@ from async_backup.remote.handles import close_quietly
 from async_backup.remote.reading import read_at_once
 
 if TYPE_CHECKING:
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 _SIZE = 4096
 

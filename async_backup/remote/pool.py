@@ -16,8 +16,8 @@ from async_backup.tasks import task_group
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.commands import Commands
-    from async_backup.remote.ssh.connection import Channel
     from async_backup.remote.ssh.dial import Dialer
     from async_backup.remote.ssh.shell import Shell
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from async_backup.errors import ConnectionDropped, RemoteError
 
 if TYPE_CHECKING:
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 _OTHERS = 0o077
 

@@ -20,7 +20,7 @@ from async_backup.tasks import task_group
 if TYPE_CHECKING:
     from async_backup.remote.naming import RunId
     from async_backup.remote.requests import Requests
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.handle import Handle
     from async_backup.remote.verification import Verification
 

@@ -11,13 +11,13 @@ from anyio import Event, to_thread
 from async_backup.errors import ConnectionDropped, RemoteError
 from async_backup.remote.handles import Handles, abandon, close_quietly
 from async_backup.remote.retry import retried
-from async_backup.remote.ssh.connection import OpenFlags
+from async_backup.remote.ssh.channel import OpenFlags
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
     from async_backup.remote.base import RemoteReader
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.handle import Handle
 
 _BLOCK = 1 << 20

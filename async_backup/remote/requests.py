@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 _T = TypeVar("_T")
 

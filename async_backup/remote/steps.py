@@ -9,11 +9,11 @@ from anyio.lowlevel import checkpoint
 
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteError, RemoteExists, RemoteNotFound
 from async_backup.remote.handles import close_quietly
-from async_backup.remote.ssh.connection import OpenFlags
+from async_backup.remote.ssh.channel import OpenFlags
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.handle import Handle
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from async_backup.remote.base import RemoteEntry, RemoteReader, StoredDigest
     from async_backup.remote.naming import RunId
     from async_backup.remote.pool import Pool
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.striped import StripedFile
 
 

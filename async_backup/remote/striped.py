@@ -12,7 +12,7 @@ from async_backup.errors import RemoteError
 from async_backup.remote.handles import Handles, OnlyHandle, abandon
 from async_backup.remote.reading import StripedReader
 from async_backup.remote.retry import retried
-from async_backup.remote.ssh.connection import OpenFlags
+from async_backup.remote.ssh.channel import OpenFlags
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,7 +19,7 @@ from async_backup.remote.ssh.shortcuts import KNOWN
 if TYPE_CHECKING:
     from asyncssh.packet import SSHPacket
 
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 _NAME = b"check-file-name"
 _TITLE = b"check-file"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_backup.config import SshSettings
-    from async_backup.remote.ssh.connection import Channel, Connection
+    from async_backup.remote.ssh.channel import Channel
+    from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.dial import Dialer
 
 EXTENSIONS = ("fsync", "statvfs", "limits", "hardlink", "posix-rename", "copy-data")

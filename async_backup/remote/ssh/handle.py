@@ -13,7 +13,7 @@ from async_backup.remote.ssh.batch import Batch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 
 class Handle:

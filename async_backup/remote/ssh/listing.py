@@ -17,7 +17,7 @@ from async_backup.remote.ssh.settle import settled
 from async_backup.remote.ssh.translate import REQUEST_ERRORS
 
 if TYPE_CHECKING:
-    from async_backup.remote.ssh.connection import Channel
+    from async_backup.remote.ssh.channel import Channel
 
 _FIRST = 2
 """Requests at first: of a small directory one is for the names, and one is told that there are no more."""
