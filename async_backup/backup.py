@@ -78,7 +78,7 @@ def _uploader(settings: Settings, workers: Workers, listener: Listener) -> Uploa
     uploader = Uploader(workers, listener, algorithm=algorithm, changed=settings.changed, xattrs=xattrs)
     if not settings.link_unchanged:
         return uploader
-    return LinkingUploader(uploader, workers, listener, algorithm=algorithm, xattrs=xattrs)
+    return LinkingUploader(uploader, workers, algorithm=algorithm, xattrs=xattrs)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archived import read_archive
-from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteError, RemoteNotFound
+from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteError, RemoteFull, RemoteNotFound
 from async_backup.remote.places import open_reader
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ArchiveFile:
             raise
         except RemoteError as error:
             is_news, self._older = self._older is not None, None
-            if is_news and not isinstance(error, RemoteNotFound):  # which says nothing of the server
+            if is_news and not isinstance(error, RemoteNotFound | RemoteFull):  # which say nothing of copies
                 self._refused(error)
             return False
         self._copied(length)

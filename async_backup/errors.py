@@ -89,6 +89,9 @@ class NotInArchive(RestoreError):
 class RemoteError(BackupError):
     """The server refused something or could not do it."""
 
+    is_unsupported = False
+    """Whether it has no such request at all."""
+
 
 class Unreachable(RemoteError):
     """No connection could be made, or none is left."""
@@ -153,14 +156,11 @@ class CopyMismatch(DigestMismatch):
     is_of_reuse = True
 
 
-class LinkMismatch(RemoteError):
-    """The archive that was linked to is not what it was when it was verified; nothing has been sent yet."""
+class LinkFailed(RemoteError):
+    """An archive was linked to and cannot be used, since it is not what it was, say; nothing has been sent yet."""
 
     is_transient = True
     is_of_reuse = True
-
-    def __init__(self, name: str, *, recorded: str, stored: str) -> None:
-        super().__init__(f"{name} on the server is damaged: its digest was {recorded} and is {stored} now; it stays")
 
 
 NO_SERVER = (Unreachable, HostKeyError, AuthenticationError)

@@ -21,7 +21,6 @@ from async_backup.errors import (
     SourceError,
     WorkerDied,
 )
-from async_backup.events import ReuseRefused
 from async_backup.model import Problems
 from async_backup.remote.places import open_listed
 from async_backup.tasks import side_by_side
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from async_backup.archive.index import Segment
     from async_backup.archived import IndexedArchive
     from async_backup.catalog import StoredArchive
-    from async_backup.events import Listener
     from async_backup.model import Entry
     from async_backup.transfer import Transfer, Uploaded
     from async_backup.upload import Uploader
@@ -54,12 +52,9 @@ class LinkingUploader:
     one. Small archives are always sent, which takes no longer.
     """
 
-    def __init__(
-        self, uploader: Uploader, workers: Workers, listener: Listener, *, algorithm: str, xattrs: bool
-    ) -> None:
+    def __init__(self, uploader: Uploader, workers: Workers, *, algorithm: str, xattrs: bool) -> None:
         self._uploader = uploader
         self._workers = workers
-        self._listener = listener
         self._algorithm = algorithm
         self._xattrs = xattrs
         self._turns = Turns()
@@ -103,9 +98,9 @@ class LinkingUploader:
         except (*SERVER_GONE, RemoteNotFound):
             return None
         except RemoteError as error:
-            if transfer not in self._without_links:
+            transfer.tell_refused("links", error)
+            if error.is_unsupported:
                 self._without_links.add(transfer)
-                self._listener(ReuseRefused(transfer.destination, "links", str(error)))
             return None
 
     async def _unchanged(self, entry: Entry, transfer: Transfer, previous: StoredArchive) -> Body | None:
@@ -118,7 +113,8 @@ class LinkingUploader:
             footer = archive.footer
             if footer.is_incomplete or footer.has_no_xattrs is self._xattrs or previous.when is None:
                 return None
-            before = int((previous.when.timestamp() - MARGIN) * 1e9)
+            made = min(previous.when.timestamp(), previous.mtime)  # the former by the clock here, in today's time zone
+            before = int((made - MARGIN) * 1e9)
             if not await self._is_same(entry, archive, before):
                 return None
         sizes = reader.size, footer.raw_length, footer.members

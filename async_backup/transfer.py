@@ -16,7 +16,15 @@ from async_backup.archived import Turns
 from async_backup.branch import Branch
 from async_backup.checksum_files import write_checksum_file
 from async_backup.copying import ArchiveFile, open_older
-from async_backup.errors import BackupError, ConnectionDropped, CopyMismatch, DigestMismatch, LinkMismatch
+from async_backup.errors import (
+    BackupError,
+    ConnectionDropped,
+    CopyMismatch,
+    DigestMismatch,
+    LinkFailed,
+    RemoteError,
+    RemoteNotFound,
+)
 from async_backup.events import FileProblem, ReuseRefused, SegmentSent
 from async_backup.model import Committed
 from async_backup.remote.discarding import CLEANUP_GRACE, discarded_on_error
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
 
     from async_backup.body import Body
     from async_backup.catalog import StoredArchive
-    from async_backup.errors import RemoteError
     from async_backup.events import Listener
     from async_backup.model import Entry, Problems
     from async_backup.remote.base import RemoteFile, RemoteStore
@@ -73,6 +80,8 @@ class Transfer:
         self._previous = previous
         self._copies = copies
         self._turns = Turns()
+        self._has_linked = False
+        self._refused: set[str] = set()
         self._listener = listener
         self._base = base
         self._run = run
@@ -107,9 +116,14 @@ class Transfer:
             yield ArchiveFile(file, found, copied=copied, refused=self._refuse_copies)
 
     def _refuse_copies(self, error: RemoteError) -> None:
-        if self._copies:
-            self._copies = False
-            self._listener(ReuseRefused(self.destination, "copies", str(error)))
+        self.tell_refused("copies", error)
+        self._copies = self._copies and not error.is_unsupported
+
+    def tell_refused(self, what: str, error: RemoteError) -> None:
+        """Tell once why the server makes no links, or no copies."""
+        if what not in self._refused:
+            self._refused.add(what)
+            self._listener(ReuseRefused(self.destination, what, str(error)))
 
     def previous(self, entry: Entry) -> StoredArchive | None:
         """The archive of the entry that may be linked to."""
@@ -120,20 +134,33 @@ class Transfer:
         temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
         async with self.discarded_on_error(temporary):
             await self.store.link(path_in(self.store, previous.path), temporary)
+            if not self._has_linked:
+                await self._see(temporary, previous.size)
+                self._has_linked = True
         return Uploaded(entry, temporary, body, attempt=1)
+
+    async def _see(self, link: bytes, size: int) -> None:
+        """See that a link is there: `rclone serve sftp` says that it made one, and makes none."""
+        try:
+            await self.store.read_ending(link, size, 1)
+        except RemoteNotFound as error:
+            found = RemoteError("the server says that it has made a link, and has made none")
+            found.is_unsupported = True
+            raise found from error
 
     async def commit(self, uploaded: Uploaded) -> Committed:
         """Give the archive its final name once the server's digest of it equals ours.
 
-        Raises DigestMismatch or LinkMismatch, or what else the server had to say; the temporary file is gone then.
+        Raises DigestMismatch or LinkFailed, or what else the server had to say; the temporary file is gone then.
         """
         entry, body = uploaded.entry, uploaded.body
         final = self._in_directory(entry, entry.archive)
-        async with self.discarded_on_error(uploaded.temporary):
-            stored = await self.store.digest(uploaded.temporary, body.size)
-            if stored.value != body.digest:
-                raise _mismatch(uploaded, stored.value)
-            await self._rename(uploaded.temporary, final)
+        with _as_link(body):
+            async with self.discarded_on_error(uploaded.temporary):
+                stored = await self.store.digest(uploaded.temporary, body.size)
+                if stored.value != body.digest:
+                    raise _mismatch(uploaded, stored.value)
+                await self._rename(uploaded.temporary, final)
         problems = await self._finish_commit(entry, body)
         sizes = body.size, body.raw_size, body.members
         return Committed(
@@ -216,9 +243,25 @@ class Transfer:
         return b"%b/%b" % (self._directory(entry).rstrip(b"/"), name)
 
 
-def _mismatch(uploaded: Uploaded, stored: str) -> DigestMismatch | LinkMismatch:
+@contextmanager
+def _as_link(body: Body) -> Iterator[None]:
+    """What goes wrong with a further name of an older archive says nothing of one that is sent."""
+    try:
+        yield
+    except LinkFailed:
+        raise
+    except RemoteError as error:
+        if not body.same_as:
+            raise
+        raise LinkFailed(f"{os.fsdecode(body.same_as)} cannot be linked to: {error}") from error
+
+
+def _mismatch(uploaded: Uploaded, stored: str) -> DigestMismatch | LinkFailed:
     body = uploaded.body
     if body.same_as:
-        return LinkMismatch(os.fsdecode(body.same_as), recorded=body.digest, stored=stored)
+        name = os.fsdecode(body.same_as)
+        return LinkFailed(
+            f"{name} on the server is damaged: its digest was {body.digest} and is {stored} now; it stays"
+        )
     mismatch = CopyMismatch if uploaded.copied else DigestMismatch
     return mismatch(os.fsdecode(uploaded.entry.archive), sent=body.digest, stored=stored)

@@ -35,7 +35,8 @@ class Nights:
         self.sshd = sshd
         self._options = options
         self.source = base / "source"
-        self.target = base / "backups"
+        self.target = self.there = base / "backups"
+        """Where the archives are, here and as the server names it."""
         (self.source / "wiki").mkdir(parents=True)
         (self.source / "wiki/noise").write_bytes(os.urandom(SIZE))
         (self.source / "small").write_text("small")
@@ -49,7 +50,7 @@ class Nights:
         """What a run printed, whose names have another second in them than those before."""
         while time.strftime("%Y-%m-%dT%H%M%S") in "".join(path.name for path in self.target.glob("*")):
             time.sleep(0.1)
-        command = backup_command(self.sshd, self.source, *self._options, *options, to=self.target)
+        command = backup_command(self.sshd, self.source, *self._options, *options, to=self.there)
         done = finished([*HASTY, *command[len(PROGRAM) :]])
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr

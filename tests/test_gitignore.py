@@ -120,5 +120,19 @@ def test_stars_that_are_no_whole_part_of_a_path_stay_in_theirs() -> None:
     assert not patterns.match("ac/d/b", is_directory=False)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*_*_*_*_*_*_*_*.bak", "_" * 255),
+        ("*a" * 12 + "b", "a" * 255),
+        ("**/" * 10 + "x", "a/" * 1500 + "y"),
+        ("**/a/**/a/**/a/**/a/**/b", "a/" * 1500 + "y"),
+        ("*a*a*/*a*a*/**/*a*a*b", "/".join(["a" * 255] * 10)),
+    ],
+)
+def test_no_name_holds_the_matching_up(pattern: str, path: str) -> None:
+    assert not Patterns([pattern]).match(path, is_directory=False)  # in hours, if it tried all ways
+
+
 def test_a_question_mark_stands_for_a_character_not_for_a_byte() -> None:
     assert Patterns(["f?r"]).match("für", is_directory=False)

@@ -6,17 +6,17 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.command import PROGRAM, backup_command, finished, login
 from tests.nights import SIZE, Nights
+from tests.other_servers import running_rclone
 from tests.sshd import find_sshd, running_sshd
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sshd import Sshd
 
 pytestmark = pytest.mark.skipif(find_sshd() is None, reason="no sshd on this machine")
@@ -132,6 +132,17 @@ def test_a_server_that_makes_no_links_is_told_of_once_and_gets_all(tmp_path: Pat
         assert nights.run().count("no links at sftp://") == 1
         assert len(nights.archives()) == 2
         assert not any(path.stat().st_nlink > 1 for path in nights.archives())
+
+
+def test_a_server_that_says_it_made_a_link_and_made_none_gets_all(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with running_rclone(tmp_path / "server") as server:
+        nights = Nights(server, tmp_path, "--link-unchanged")
+        nights.target, nights.there = tmp_path / "server/root/backups", Path("/backups")
+        for _ in range(2):
+            said = nights.run()
+        assert said.count("and has made none") == 1
+        assert len(nights.archives()) == 2
 
 
 def test_checksum_files_have_to_be_written(nights: Nights) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -73,11 +74,17 @@ def test_an_earlier_boot_of_this_machine_has_no_processes() -> None:
     assert RUN.is_left_over(earlier.temporary_name(b"a"), age=0)
 
 
-def test_another_machine_is_given_a_week() -> None:
-    other = replace(RUN, host="0" * 8)
+def test_another_machine_is_given_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    other, now = replace(RUN, host="0" * 8), time.time()
     name = other.temporary_name(b"a")
+    assert not RUN.is_left_over(name, age=FOREIGN_AGE + 1)  # a link is as old as its file
+    monkeypatch.setattr(time, "time", lambda: now + FOREIGN_AGE + 2)
     assert not RUN.is_left_over(name, age=FOREIGN_AGE)
     assert RUN.is_left_over(name, age=FOREIGN_AGE + 1)
+
+
+def test_names_of_earlier_versions_are_known() -> None:
+    assert RUN.is_left_over(b".a.00000000-00000000-1-1-00000000.part", age=FOREIGN_AGE + 1)
 
 
 @pytest.mark.parametrize("pid", ["ffffffffffffffffffffffff", "ffffffff", "7fffffff"])

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
 
 from async_backup import transfer
+from async_backup.body import Body
 from async_backup.errors import (
     BackupError,
     ConnectionDropped,
     DigestMismatch,
+    LinkFailed,
     RemoteDenied,
+    RemoteError,
     RemoteExists,
     RemoteFull,
+    RemoteNotFound,
     SourceError,
 )
 from async_backup.events import FileProblem
-from async_backup.model import Entry
+from async_backup.model import Entry, Problems
 from async_backup.remote.base import StoredDigest
 from async_backup.remote.memory import LostAnswer, MemoryStore
 from async_backup.remote.naming import is_temporary
@@ -246,3 +251,22 @@ async def test_cancelled_at_any_request_it_leaves_no_temporary_file(
         assert b.temporary == []
         assert not store.files or extracted(store.files[FINAL]) == b.contents["large"]
     assert n > 10
+
+
+@pytest.mark.parametrize("fault", [RemoteError("memory: the disk is bad"), RemoteNotFound("memory: no such file")])
+@pytest.mark.parametrize("request_name", ["digest", "rename"])
+async def test_a_link_that_cannot_be_used_asks_for_the_archive_to_be_sent(
+    tmp_path: Path, fault: RemoteError, request_name: str
+) -> None:
+    with bench(tmp_path) as made:
+        await made.upload_and_commit()
+        link = await made.upload()
+        digest = md5(made.store.files[link.temporary])
+        link = replace(link, body=Body(1, 1, 1, digest, Problems(), same_as=NAME))
+        made.store.add_faults(request_name, [fault])
+        with pytest.raises(LinkFailed, match="cannot be linked to") as failed:
+            await made.transfer.commit(
+                replace(older, body=replace(older.body, digest=md5(made.store.files[older.temporary])))
+            )
+        assert failed.value.is_of_reuse
+        assert made.temporary == []

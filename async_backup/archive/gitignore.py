@@ -36,7 +36,11 @@ _TOKEN = re.compile(
 )
 _SET_PART = re.compile(r"\[:(?P<class>[^]]*):\]|(?P<low>\\.|[^\\])(?:-(?P<high>\\.|[^]\\]))?", re.DOTALL)
 
-_REGEX = {"across": "(?:.*/)?", "below": ".*", "any": "[^/]*", "one": "[^/]"}
+_REGEX = {"below": ".*", "any": "[^/]*", "one": "[^/]"}
+_ANYWHERE = "(?:.*/)?"
+
+_Token = tuple[str, str]
+"""What a part of a pattern is, and what stands for it in a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +76,14 @@ def _rule(line: str) -> _Rule | None:
     if not inner.strip("/"):
         raise ValueError(f"{line!r} names nothing")
     try:
-        regex = "".join(_translated(inner.removeprefix("/")))
+        regex = _regex(list(_tokens(inner.removeprefix("/"))))
     except ValueError as error:
         raise ValueError(f"{line!r}: {error}") from None
-    anywhere = "" if "/" in inner else _REGEX["across"]
+    anywhere = "" if "/" in inner else _ANYWHERE
     return _Rule(re.compile(anywhere + regex, re.DOTALL), pattern.endswith("/"), not pattern.startswith("!"))
 
 
-def _translated(pattern: str) -> Iterator[str]:
+def _tokens(pattern: str) -> Iterator[_Token]:
     at = 0
     while at < len(pattern):
         token = _TOKEN.match(pattern, at)
@@ -89,9 +93,41 @@ def _translated(pattern: str) -> Iterator[str]:
         kind = str(token.lastgroup)
         if kind == "set":
             inside, at = _set(pattern, at)
-            yield _one_of(inside, is_negated=len(token[0]) > 1)
+            yield kind, _one_of(inside, is_negated=len(token[0]) > 1)
         else:
-            yield _REGEX.get(kind) or re.escape(token[kind])
+            yield kind, _REGEX.get(kind) or re.escape(token[kind])
+
+
+def _regex(tokens: list[_Token]) -> str:
+    """The whole expression, which tries nothing twice: a name made for that could hold up a backup for hours.
+
+    What stands between two `**/`, or between two `*` of a part, is found at its first place, for good: the second one
+    takes whatever is behind it.
+    """
+    ends = [place for place, (kind, _) in enumerate(tokens) if kind == "across"]
+    parts = [
+        _part(tokens[start:end]) for start, end in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    between = "".join(f"(?>(?:[^/]*/)*?{part})" for part in parts[1:-1] if part)
+    return parts[0] + between + _ANYWHERE + parts[-1]
+
+
+def _part(tokens: list[_Token]) -> str:
+    """What has no `**/` in it."""
+    regex, behind_star = "", None
+    for kind, piece in tokens:
+        if kind == "any":
+            regex += "" if behind_star is None else f"(?>[^/]*?{behind_star})"
+            behind_star = ""
+        elif behind_star is None:
+            regex += piece
+        elif piece == "/":
+            regex, behind_star = f"{regex}[^/]*{behind_star}/", None
+        else:
+            behind_star += piece
+    return regex if behind_star is None else f"{regex}[^/]*{behind_star}"
 
 
 def _set(pattern: str, at: int) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """Temporary names that tell whose they are, so that the next run can remove what a dead one left.
 
-`.NAME.HOST-BOOT-PID-START-TOKEN.part`: which machine, which start of it, which process and when that began.
-A name is left over when its process is gone; one of another machine, when nobody wrote to it for a week.
+`.NAME.HOST-BOOT-PID-START-TOKEN-TIME.part`: which machine, which start of it, which process and when that began, and
+when the name was made. It is left over when its process is gone; one of another machine, when it is a week old and
+nobody wrote to it for a week.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -20,9 +22,11 @@ from typing import Self
 from async_backup.config import NAME_LIMIT
 
 FOREIGN_AGE = 7 * 24 * 3600
-"""Seconds without a write after which a temporary file of another machine counts as left over."""
+"""Seconds of a name's age, and without a write, after which a temporary file of another machine counts as left over."""
 
-_PATTERN = re.compile(rb"\..*\.([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{8}\.part", re.DOTALL)
+_PATTERN = re.compile(
+    rb"\..*\.([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{8}(?:-([0-9a-f]+))?\.part", re.DOTALL
+)
 _START_FIELD = 19
 """Position of `starttime` in /proc/PID/stat behind the command's closing parenthesis (proc(5), field 22)."""
 
@@ -50,7 +54,7 @@ class RunId:
 
     def temporary_name(self, name: bytes) -> bytes:
         """A new name beside `name`, never the same twice, not longer than a file system takes."""
-        tag = f".{self}-{next(_numbers) % _NUMBERS:08x}.part".encode()
+        tag = f".{self}-{next(_numbers) % _NUMBERS:08x}-{int(time.time()):x}.part".encode()
         return b"." + name[: NAME_LIMIT - 1 - len(tag)] + tag
 
     def is_left_over(self, name: bytes, age: float) -> bool:
@@ -60,7 +64,7 @@ class RunId:
             return False
         host, boot = match[1].decode(), match[2].decode()
         if host != self.host:
-            return age > FOREIGN_AGE
+            return min(age, time.time() - int(match[5] or b"0", 16)) > FOREIGN_AGE  # a link is as old as its file
         return boot != self.boot or not _is_alive(int(match[3], 16), int(match[4], 16))
 
 

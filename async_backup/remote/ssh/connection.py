@@ -64,7 +64,8 @@ class Connection:
                 if self._connection.is_closed():
                     raise self._lost() from error
                 raise no_sftp(error, self.host) from error
-        self._shortcuts.take(sftp)
+        if not self._shortcuts.take(sftp):
+            raise self._lost()
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
         return Channel(sftp, self, chunk, lists_ahead=self._shortcuts.are_known and "OpenSSH" in self.server)
 

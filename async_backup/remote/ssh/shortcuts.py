@@ -29,14 +29,20 @@ class Shortcuts:
         if self.are_known:
             Gathered(connection)
 
-    def take(self, sftp: asyncssh.SFTPClient) -> None:
-        """Let a channel that was just opened use them; see `FastWrites` for the ciphers with which it does not."""
+    def take(self, sftp: asyncssh.SFTPClient) -> bool:
+        """Let a channel that was just opened use them; see `FastWrites` for the ciphers with which it does not.
+
+        False where it has been closed already.
+        """
         if self._reads is None:
-            return
+            return True
         handler: Any = sftp._handler
-        channel = handler._writer.channel
+        channel = handler._writer.channel if handler._writer else None
+        if channel is None or channel._session is None:
+            return False
         hush(handler)
         self._reads.add(channel)
         Answers(handler, channel._session)
         if "cbc" not in channel.get_extra_info("send_cipher"):
             FastWrites(handler, channel)
+        return True

@@ -51,6 +51,10 @@ def request_error(error: BaseException, host: str, doing: str) -> RemoteError:
             return full(host)
         case asyncssh.SFTPBadMessage():
             return RemoteError(f"{subject}: the server does not take this name (is it longer than 255 bytes?)")
+        case asyncssh.SFTPOpUnsupported():
+            found = _by_text(error, subject, host)
+            found.is_unsupported = True
+            return found
         case asyncssh.SFTPError():
             return _by_text(error, subject, host)
         case asyncssh.Error() | OSError():
