@@ -265,8 +265,6 @@ async def test_a_link_that_cannot_be_used_asks_for_the_archive_to_be_sent(
         link = replace(link, body=Body(1, 1, 1, digest, Problems(), same_as=NAME))
         made.store.add_faults(request_name, [fault])
         with pytest.raises(LinkFailed, match="cannot be linked to") as failed:
-            await made.transfer.commit(
-                replace(older, body=replace(older.body, digest=md5(made.store.files[older.temporary])))
-            )
+            await made.transfer.commit(link)
         assert failed.value.is_of_reuse
         assert made.temporary == []
