@@ -6,7 +6,7 @@ import hashlib
 from asyncio import Timeout, timeout
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
@@ -47,6 +47,23 @@ async def real_shell(sshd: Sshd) -> AsyncIterator[Shell]:
     with fail_after(30):
         async with dialled(on_sshd(sshd, sshd.directory), login(sshd)) as connection:
             yield await connection.open_shell()
+
+
+async def test_a_channel_that_ends_while_it_is_opened_is_a_lost_connection(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = asyncssh.SSHClientConnection.start_sftp_client
+
+    async def start_and_lose(connection: asyncssh.SSHClientConnection, **options: Any) -> asyncssh.SFTPClient:
+        sftp = await start(connection, **options)
+        connection.abort()
+        await connection.wait_closed()
+        return sftp
+
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "start_sftp_client", start_and_lose)
+    async with dialled(on_sshd(sshd, sshd.directory), login(sshd)) as connection:
+        with pytest.raises(ConnectionDropped):
+            await connection.open_channel()
 
 
 @pytest.mark.parametrize(
