@@ -6,10 +6,11 @@ import os
 import random
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import asyncssh
 import pytest
-from anyio import create_task_group, fail_after, move_on_after, sleep
+from anyio import Event, create_task_group, fail_after, move_on_after, sleep, sleep_forever
 
 from async_backup.config import Limits, Verify
 from async_backup.errors import NoDigestCommand
@@ -241,3 +242,25 @@ async def test_a_run_that_is_stopped_while_it_tries_the_server_out_leaves_nothin
                         await store.try_out(RUN)
                 assert scope.cancelled_caught
                 assert list(root.iterdir()) == []
+
+
+async def test_a_run_that_is_stopped_while_channels_are_still_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = asyncssh.SSHClientConnection.start_sftp_client, Event()
+
+    async def start_one(connection: asyncssh.SSHClientConnection, **options: Any) -> asyncssh.SFTPClient:
+        if started.is_set():
+            await sleep_forever()
+        started.set()
+        return await start(connection, **options)
+
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "start_sftp_client", start_one)
+    with fail_after(20):
+        async with embedded_server(tmp_path / "server", ShellWithoutAnswer()) as server:
+            where, ssh = server.destination(), server.ssh(10)
+            with move_on_after(1) as scope:
+                async with open_store(where, ssh, FEW, algorithm="md5", verify=Verify.AUTO) as store:
+                    await store.try_out(RUN)
+            assert scope.cancelled_caught
+    assert list((tmp_path / "server/root").iterdir()) == []

@@ -14,7 +14,7 @@ from async_backup.remote.retry import pause_before, retried
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.commands import Commands
@@ -249,6 +249,28 @@ class Pool:
 
 
 @asynccontextmanager
+async def _in_background(*calls: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run all for as long as the block lasts, also while it cleans up after it was cancelled.
+
+    To cancel the opening of a channel ends its connection, which is needed to remove what is left there.
+    """
+    scopes = [CancelScope(shield=True) for _ in calls]
+
+    async def run(scope: CancelScope, call: Callable[[], Awaitable[None]]) -> None:
+        with scope:
+            await call()
+
+    async with task_group() as tasks:
+        for scope, call in zip(scopes, calls, strict=True):
+            tasks.start_soon(run, scope, call)
+        try:
+            yield
+        finally:
+            for scope in scopes:
+                scope.cancel()
+
+
+@asynccontextmanager
 async def open_pool(
     dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float, with_shell: bool
 ) -> AsyncIterator[Pool]:
@@ -259,11 +281,8 @@ async def open_pool(
     pool = Pool(dialer, connections=connections, channels=channels, retries=retries, timeout=timeout)
     try:
         await pool.connect(with_shell=with_shell)
-        async with task_group() as tasks:
-            tasks.start_soon(pool.keep_filled)
-            tasks.start_soon(pool.watch)
+        async with _in_background(pool.keep_filled, pool.watch):
             yield pool
-            tasks.cancel_scope.cancel()
     finally:
         with CancelScope(shield=True):
             await pool.close()
