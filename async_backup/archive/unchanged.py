@@ -1,8 +1,8 @@
 """Whether the files of a planned segment are what the index of an earlier archive tells of them, without reading them.
 
 A file counts as unchanged while its name, type, mode, owner, size, target, inode and both its times are the same, and
-its ctime is older than the reading: the kernel gives it a new one with every change of content or attributes, which no
-program can set.
+its ctime is well older than the reading. A local file system gives a new ctime with every change of content or
+attributes, and no program can set it; README names those that do not.
 """
 
 from __future__ import annotations
