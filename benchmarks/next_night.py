@@ -73,14 +73,14 @@ def _peers(speed: Speed) -> list[Peer]:
     rate = [] if speed.rate is None else ["--limit-rate", f"{speed.rate}MiB"]
     kibibytes = None if speed.rate is None else str(speed.rate * 1024)
     return [
-        _again(ours(), "async-backup", "--link-unchanged", "--copy-unchanged", *rate),
-        replace(_again(ours(), "all-sent", *rate), description="this program, which sends all again"),
-        _again(restic(), "restic", *(["--limit-upload", kibibytes] if kibibytes else [])),
-        _again(borg(), "borg", *(["--upload-ratelimit", kibibytes] if kibibytes else [])),
+        _again(ours(), "this program", "--link-unchanged", "--copy-unchanged", *rate),
+        replace(_again(ours(), "this program, sending all", *rate), name="all-sent"),
+        _again(restic(), "its second backup", *(["--limit-upload", kibibytes] if kibibytes else [])),
+        _again(borg(), "its second backup", *(["--upload-ratelimit", kibibytes] if kibibytes else [])),
     ]
 
 
-def _again(peer: Peer, name: str, *options: str) -> Peer:
+def _again(peer: Peer, what: str, *options: str) -> Peer:
     """The peer at its second backup of a source in which something was written since the first."""
 
     def first(source: Path, server: Sshd, directory: Path) -> list[str]:
@@ -96,7 +96,7 @@ def _again(peer: Peer, name: str, *options: str) -> Peer:
         program = next(place for place, word in enumerate(command) if word in {"restic", "borg"})
         return [*command[: program + 1], *options, *command[program + 1 :]]
 
-    return replace(peer, name=name, command=second, prepare=first, description=f"{name} {' '.join(options)}")
+    return replace(peer, command=second, prepare=first, description=" ".join([what, *options]))
 
 
 def _change(source: Path) -> list[str]:
