@@ -27,6 +27,7 @@ from async_backup.tasks import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from async_backup.archive.index import Segment
     from async_backup.archived import IndexedArchive
@@ -113,9 +114,7 @@ class LinkingUploader:
             footer = archive.footer
             if footer.is_incomplete or footer.has_no_xattrs is self._xattrs or previous.when is None:
                 return None
-            made = min(previous.when.timestamp(), previous.mtime)  # the former by the clock here, in today's time zone
-            before = int((made - MARGIN) * 1e9)
-            if not await self._is_same(entry, archive, before):
+            if not await self._is_same(entry, archive, _before(previous.when, previous.mtime)):
                 return None
         sizes = reader.size, footer.raw_length, footer.members
         return Body(*sizes, recorded.digest, Problems(), same_as=previous.path)
@@ -146,3 +145,12 @@ class LinkingUploader:
                 return next(segments, None) is None
             part = await plan.go_on()
         return False
+
+
+def _before(when: datetime, mtime: float) -> int:
+    """The moment, in nanoseconds, before which files were at rest for an archive with that time in its name.
+
+    The name is read in today's time zone, which may be another one: the server's time, if it tells one, is the most.
+    """
+    made = min(when.timestamp(), mtime) if mtime else when.timestamp()
+    return int((made - MARGIN) * 1e9)
