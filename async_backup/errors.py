@@ -27,9 +27,9 @@ class BackupError(Exception):
 
     exit_code = ExitCode.NOTHING_DONE
     is_transient = False
+    """Whether the same request may succeed a little later or over another connection."""
     is_of_reuse = False
     """Whether something older at the destination may be at fault, so that sending all is not the same once more."""
-    """Whether the same request may succeed a little later or over another connection."""
 
 
 class SettingsError(BackupError):
@@ -91,6 +91,13 @@ class RemoteError(BackupError):
 
     is_unsupported = False
     """Whether it has no such request at all."""
+
+
+def unsupported(text: str) -> RemoteError:
+    """The error of a request that a server does not have."""
+    error = RemoteError(text)
+    error.is_unsupported = True
+    return error
 
 
 class Unreachable(RemoteError):

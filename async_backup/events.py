@@ -124,7 +124,10 @@ class EntryUploaded:
 
 @dataclass(frozen=True, slots=True)
 class ReuseRefused:
-    """A server makes no "links" to older archives, or no "copies" of segments of them: all is sent there."""
+    """A server makes no "links" to older archives, or no "copies" of segments of them, or not this one: it is sent.
+
+    Told once at each destination.
+    """
 
     destination: str
     what: str

@@ -17,12 +17,13 @@ from async_backup.errors import (
     BackupError,
     DamagedArchive,
     RemoteError,
+    RemoteFull,
     RemoteNotFound,
     SourceError,
     WorkerDied,
 )
 from async_backup.model import Problems
-from async_backup.remote.places import open_listed
+from async_backup.remote.places import open_reader
 from async_backup.tasks import side_by_side
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ class LinkingUploader:
         self._algorithm = algorithm
         self._xattrs = xattrs
         self._turns = Turns()
-        self._without_links: set[Transfer] = set()
 
     async def upload(
         self,
@@ -84,8 +84,8 @@ class LinkingUploader:
         return [found[transfer] for transfer in transfers]
 
     async def _linked(self, entry: Entry, transfer: Transfer) -> Uploaded | None:
-        previous = transfer.previous(entry)
-        if previous is None or previous.size <= SMALL or transfer in self._without_links:
+        previous = transfer.linkable(entry)
+        if previous is None or previous.size <= SMALL:
             return None
         try:
             body = await self._unchanged(entry, transfer, previous)
@@ -96,12 +96,10 @@ class LinkingUploader:
     async def _link(self, entry: Entry, transfer: Transfer, previous: StoredArchive, body: Body) -> Uploaded | None:
         try:
             return await transfer.link(entry, previous, body)
-        except (*SERVER_GONE, RemoteNotFound):
+        except (*SERVER_GONE, RemoteNotFound, RemoteFull):
             return None
         except RemoteError as error:
-            transfer.tell_refused("links", error)
-            if error.is_unsupported:
-                self._without_links.add(transfer)
+            transfer.refuse("links", error)
             return None
 
     async def _unchanged(self, entry: Entry, transfer: Transfer, previous: StoredArchive) -> Body | None:
@@ -109,7 +107,7 @@ class LinkingUploader:
         recorded = await read_checksum_file(transfer.store, previous.path, self._algorithm)
         if recorded.digest is None:
             return None
-        async with self._turns.turn(previous.size), open_listed(transfer.store, previous.path, previous.size) as reader:
+        async with self._turns.turn(previous.size), open_reader(transfer.store, previous.path) as reader:
             archive = await read_archive(reader, previous.path)
             footer = archive.footer
             if footer.is_incomplete or footer.has_no_xattrs is self._xattrs or previous.when is None:

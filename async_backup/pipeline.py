@@ -86,6 +86,8 @@ class Pipeline:
         self._listener = listener
         self._places = Semaphore(limits.workers, fast_acquire=True)
         self._open: dict[tuple[bytes, str], Entry] = {}
+        self._sent_anew: set[tuple[bytes, str]] = set()
+        """Entries whose first attempt was to use what was at a destination already; it does not count."""
         self._outcomes: list[Outcome] = []
         self._source_errors: list[BackupError] = []
         self._empty: list[bytes] = []
@@ -249,7 +251,9 @@ class Pipeline:
         """Whether another attempt follows; otherwise the entry has failed, or is left to be interrupted."""
         if self._is_stopping:
             return False
-        if error.is_transient and (attempt <= self._limits.retries or error.is_of_reuse):
+        if error.is_of_reuse:
+            self._sent_anew.add((entry.path, lane.name))
+        if error.is_transient and attempt <= self._limits.retries + ((entry.path, lane.name) in self._sent_anew):
             self._listener(AttemptFailed(entry, error, attempt, lane.name))
             return True
         if isinstance(error, NO_SERVER) and len(self._lanes) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,13 +18,16 @@ from async_backup.branch import Branch
 from async_backup.checksum_files import write_checksum_file
 from async_backup.copying import ArchiveFile, open_older
 from async_backup.errors import (
+    SERVER_GONE,
     BackupError,
     ConnectionDropped,
     CopyMismatch,
     DigestMismatch,
     LinkFailed,
     RemoteError,
+    RemoteExists,
     RemoteNotFound,
+    unsupported,
 )
 from async_backup.events import FileProblem, ReuseRefused, SegmentSent
 from async_backup.model import Committed
@@ -82,6 +86,7 @@ class Transfer:
         self._turns = Turns()
         self._has_linked = False
         self._refused: set[str] = set()
+        self._unsupported: set[str] = set()
         self._listener = listener
         self._base = base
         self._run = run
@@ -96,7 +101,8 @@ class Transfer:
     def new_file(self, entry: Entry, attempt: int) -> tuple[bytes, Branch]:
         """A new temporary name, and what writes the archive of an entry to it; copied from another at first only."""
         temporary = self._in_directory(entry, self._run.temporary_name(entry.archive))
-        older = self.previous(entry) if self._copies and attempt == 1 else None
+        may_copy = self._copies and attempt == 1 and "copies" not in self._unsupported
+        older = self._older(entry) if may_copy else None
 
         def copied(size: int) -> None:
             branch.copied += size
@@ -113,20 +119,21 @@ class Transfer:
     ) -> AsyncIterator[ArchiveFile]:
         file = await self.store.create(temporary)
         async with self.discarded_on_error(temporary, file), open_older(self.store, older, self._turns) as found:
-            yield ArchiveFile(file, found, copied=copied, refused=self._refuse_copies)
+            yield ArchiveFile(file, found, copied=copied, refused=partial(self.refuse, "copies"))
 
-    def _refuse_copies(self, error: RemoteError) -> None:
-        self.tell_refused("copies", error)
-        self._copies = self._copies and not error.is_unsupported
-
-    def tell_refused(self, what: str, error: RemoteError) -> None:
-        """Tell once why the server makes no links, or no copies."""
+    def refuse(self, what: str, error: RemoteError) -> None:
+        """Tell once why the server makes no "links", or no "copies"; where it cannot, it is asked for none any more."""
+        if error.is_unsupported:
+            self._unsupported.add(what)
         if what not in self._refused:
             self._refused.add(what)
             self._listener(ReuseRefused(self.destination, what, str(error)))
 
-    def previous(self, entry: Entry) -> StoredArchive | None:
-        """The archive of the entry that may be linked to."""
+    def linkable(self, entry: Entry) -> StoredArchive | None:
+        """The older archive of the entry, if it may be linked to."""
+        return None if "links" in self._unsupported else self._older(entry)
+
+    def _older(self, entry: Entry) -> StoredArchive | None:
         return self._previous.get(b"%b/%b" % (entry.directory, entry.name) if entry.directory else entry.name)
 
     async def link(self, entry: Entry, previous: StoredArchive, body: Body) -> Uploaded:
@@ -144,9 +151,7 @@ class Transfer:
         try:
             await self.store.read_ending(link, size, 1)
         except RemoteNotFound as error:
-            found = RemoteError("the server says that it has made a link, and has made none")
-            found.is_unsupported = True
-            raise found from error
+            raise unsupported("the server says that it has made a link, and has made none") from error
 
     async def commit(self, uploaded: Uploaded) -> Committed:
         """Give the archive its final name once the server's digest of it equals ours.
@@ -248,7 +253,7 @@ def _as_link(body: Body) -> Iterator[None]:
     """What goes wrong with a further name of an older archive says nothing of one that is sent."""
     try:
         yield
-    except LinkFailed:
+    except (LinkFailed, RemoteExists, *SERVER_GONE):
         raise
     except RemoteError as error:
         if not body.same_as:

@@ -23,7 +23,7 @@ _CLASSES = {
     "lower": "a-z",
     "print": r"\x20-\x7e",
     "punct": r"\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e",
-    "space": r"\t-\r ",
+    "space": r"\t\n\r ",
     "upper": "A-Z",
     "xdigit": "0-9A-Fa-f",
 }

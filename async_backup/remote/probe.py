@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from contextlib import suppress
 from functools import partial
@@ -37,17 +38,21 @@ class Probe:
         self._algorithm = algorithm
         self._verification = verification
         self._directory = directory
-        self._path = b"%b/%b" % (directory.rstrip(b"/"), run.temporary_name(b"probe"))
-        self._renamed = b"%b/%b" % (directory.rstrip(b"/"), run.temporary_name(b"probe"))
+        self._run = run
+        self._path, self._renamed = self._new_path(), self._new_path()
         self.is_in_order = False
         """Whether the server takes a file only from its beginning to its end."""
         self.privacy = Privacy.KEPT
         """Whether new files are for their owner alone."""
 
+    def _new_path(self) -> bytes:
+        return b"%b/%b" % (self._directory.rstrip(b"/"), self._run.temporary_name(b"probe"))
+
     async def run(self) -> None:
         """Raises RemoteError where nothing can be backed up there."""
         if not await self._arrives():
             self.is_in_order = True
+            self._path, self._renamed = self._new_path(), self._new_path()  # the others may still be in the way
             if not await self._is_whole():
                 host = self._requests.host
                 raise RemoteError(f"{host}: a small file does not come back as it was written; see `doctor`")
@@ -109,10 +114,10 @@ class Probe:
             raise
         except RemoteError as error:
             if await channel.exists(self._path):
-                shown = self._directory.decode("utf-8", "backslashreplace")
+                where = f"{channel.connection.host}: files can be made in {os.fsdecode(self._directory)}"
+                advice = "; let the account rename files there" if isinstance(error, RemoteDenied) else ""
                 raise RemoteDenied(
-                    f"{channel.connection.host}: files can be made in {shown}, but not renamed, and an archive gets "
-                    f"its name when it has been verified; let the account rename files there ({error})"
+                    f"{where}, but not renamed, and an archive gets its name once it is verified{advice} ({error})"
                 ) from error
 
     async def _remove(self) -> None:

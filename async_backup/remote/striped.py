@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import Condition
 
-from async_backup.errors import RemoteError
+from async_backup.errors import RemoteError, unsupported
 from async_backup.remote.handles import Handles, OnlyHandle, abandon
 from async_backup.remote.reading import StripedReader
 from async_backup.remote.retry import retried
@@ -112,7 +112,7 @@ class OrderedFile(StripedFile):
     async def copy(self, offset: int, source: RemoteReader, source_offset: int, length: int) -> None:
         """See `RemoteFile`: such servers have nothing of the kind."""
         del offset, source, source_offset, length
-        raise RemoteError("a server that takes files only in order copies nothing")
+        raise unsupported("a server that takes files only in order copies nothing")
 
 
 @asynccontextmanager

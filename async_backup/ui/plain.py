@@ -144,7 +144,7 @@ def route(entry: Entry, destination: str) -> str:
 
 def refused(event: ReuseRefused) -> str:
     """What to say of a server that does not help to send less."""
-    return f"no {event.what} at {shown(event.destination)}, all is sent: {shown(event.reason)}"
+    return f"no {event.what} at {shown(event.destination)}, sent instead: {shown(event.reason)}"
 
 
 def empty(event: SourceEmpty) -> str:

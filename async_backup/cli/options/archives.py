@@ -44,8 +44,8 @@ LinkUnchanged = Annotated[
     bool,
     typer.Option(
         "--link-unchanged",
-        help="Give an entry that has not changed since its newest archive a hard link to that on the server, once its "
-        "digest is found right, in the place of packing and sending it again.",
+        help="Give an entry that has not changed since its newest verified archive a hard link to that on the server, "
+        "once its digest is found right, in the place of packing and sending it again.",
         rich_help_panel=_ARCHIVES,
     ),
 ]

@@ -19,6 +19,7 @@ from async_backup.errors import (
     RemoteNotFound,
     SettingsError,
     Unreachable,
+    unsupported,
 )
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def request_error(error: BaseException, host: str, doing: str) -> RemoteError:
         case asyncssh.SFTPBadMessage():
             return RemoteError(f"{subject}: the server does not take this name (is it longer than 255 bytes?)")
         case asyncssh.SFTPOpUnsupported():
-            found = _by_text(error, subject, host)
-            found.is_unsupported = True
-            return found
+            return unsupported(f"{subject}: the server says {error.reason!r}")
         case asyncssh.SFTPError():
             return _by_text(error, subject, host)
         case asyncssh.Error() | OSError():
