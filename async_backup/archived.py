@@ -24,6 +24,8 @@ _TAIL = 256 << 10
 """Bytes read from the end at first: footer and, of most archives, the whole index, in one round trip."""
 
 _LARGE = 128 << 20
+"""Bytes of an archive whose index may take some memory."""
+
 _PART = 2 << 20
 _LONGEST_SEGMENT = 400 << 20
 """More than any setting makes, stored or raw: an index that tells of longer segments is not ours."""

@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
-from async_backup.archive.gitignore import Patterns
-from async_backup.archive.selection import Selection
+from async_backup.archive.selection import Selection, compile_patterns
 from async_backup.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -259,6 +258,6 @@ def _check_names(only: tuple[str, ...]) -> None:
 def check_patterns(patterns: tuple[str, ...], trouble: str = "an exclude pattern is not valid") -> None:
     """Raise SettingsError, which says `trouble`, where gitignore does not allow one of them."""
     try:
-        Patterns(patterns)
+        compile_patterns(patterns)
     except ValueError as error:
         raise SettingsError(f"{trouble}: {error}") from error

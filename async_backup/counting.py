@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from async_backup.archive.jobs import path_in
 from async_backup.archive.selection import CACHE_TAG, Selection
 from async_backup.last_run import place_of
 from async_backup.model import Entry
@@ -247,7 +248,7 @@ class _Walk:
             found = [entry for entry in found if entry.name == CACHE_TAG]
         for entry in found:
             self._pulse.beat()
-            below = b"%b/%b" % (inside, entry.name) if inside else entry.name
+            below = path_in(inside, entry.name)
             is_directory = entry.is_dir(follow_symlinks=False)
             if self._selection.excludes(below, is_directory=is_directory):
                 continue

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from async_backup.archive.jobs import path_in
 from async_backup.archive.member import ProblemKind
 from async_backup.errors import ExitCode
 
@@ -40,7 +41,12 @@ class Entry:
     @property
     def remote_path(self) -> bytes:
         """The path of the archive below the destination."""
-        return b"%b/%b" % (self.directory, self.archive) if self.directory else self.archive
+        return path_in(self.directory, self.archive)
+
+    @property
+    def remote_name(self) -> bytes:
+        """What the commands that read archives call the entry."""
+        return path_in(self.directory, self.name)
 
 
 @dataclass(frozen=True, slots=True)

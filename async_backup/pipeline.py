@@ -251,9 +251,10 @@ class Pipeline:
         """Whether another attempt follows; otherwise the entry has failed, or is left to be interrupted."""
         if self._is_stopping:
             return False
+        key = entry.path, lane.name
         if error.is_of_reuse:
-            self._sent_anew.add((entry.path, lane.name))
-        if error.is_transient and attempt <= self._limits.retries + ((entry.path, lane.name) in self._sent_anew):
+            self._sent_anew.add(key)
+        if error.is_transient and attempt <= self._limits.retries + (key in self._sent_anew):
             self._listener(AttemptFailed(entry, error, attempt, lane.name))
             return True
         if isinstance(error, NO_SERVER) and len(self._lanes) > 1:

@@ -134,7 +134,7 @@ class Transfer:
         return None if "links" in self._unsupported else self._older(entry)
 
     def _older(self, entry: Entry) -> StoredArchive | None:
-        return self._previous.get(b"%b/%b" % (entry.directory, entry.name) if entry.directory else entry.name)
+        return self._previous.get(entry.remote_name)
 
     async def link(self, entry: Entry, previous: StoredArchive, body: Body) -> Uploaded:
         """Give an archive a temporary name, to be committed as a new one."""

@@ -6,9 +6,12 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from async_backup.archive.descent import open_file
-from async_backup.archive.gitignore import Patterns
+
+if TYPE_CHECKING:
+    from async_backup.archive.gitignore import Patterns
 
 CACHE_TAG = b"CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
@@ -26,10 +29,15 @@ class Selection:
         """Whether the entry `path`, or the file `path` below an entry, is left out by a pattern."""
         if not self.patterns:
             return False
-        return _compiled(self.patterns).match(os.fsdecode(path), is_directory=is_directory)
+        return compile_patterns(self.patterns).match(os.fsdecode(path), is_directory=is_directory)
 
 
-_compiled = lru_cache(maxsize=4)(Patterns)
+@lru_cache(maxsize=4)
+def compile_patterns(patterns: tuple[str, ...]) -> Patterns:
+    """The patterns ready to match; raises ValueError for one that gitignore does not allow."""
+    from async_backup.archive.gitignore import Patterns  # noqa: PLC0415  (4 ms of each process, rarely needed)
+
+    return Patterns(patterns)
 
 
 def is_cache(directory: int) -> bool:

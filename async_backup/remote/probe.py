@@ -39,7 +39,7 @@ class Probe:
         self._verification = verification
         self._directory = directory
         self._run = run
-        self._path, self._renamed = self._new_path(), self._new_path()
+        self._path = self._renamed = b""
         self.is_in_order = False
         """Whether the server takes a file only from its beginning to its end."""
         self.privacy = Privacy.KEPT
@@ -52,7 +52,6 @@ class Probe:
         """Raises RemoteError where nothing can be backed up there."""
         if not await self._arrives():
             self.is_in_order = True
-            self._path, self._renamed = self._new_path(), self._new_path()  # the others may still be in the way
             if not await self._is_whole():
                 host = self._requests.host
                 raise RemoteError(f"{host}: a small file does not come back as it was written; see `doctor`")
@@ -67,7 +66,8 @@ class Probe:
             return False
 
     async def _is_whole(self) -> bool:
-        """Whether the file arrives as it was sent; nothing of it is left."""
+        """Whether a new file arrives as it was sent; nothing of it is left, or it is in nobody's way."""
+        self._path, self._renamed = self._new_path(), self._new_path()
         content = secrets.token_bytes(_SIZE)
         expected = hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest()
         is_gone = False

@@ -110,21 +110,22 @@ class PlainPrinter(Lines):
         self._err(f"  after upload:  {error.stored}")
         self._err("  the remote file was removed")
 
+    def _committed(self, outcome: Committed) -> None:
+        if outcome.same_as:
+            before, after, done = "recorded: ", "now:      ", "unchanged"
+            how = f", the same file as {shown(outcome.same_as)}"
+        else:
+            before, after, done = "before upload: ", "after upload:  ", "upload completed"
+            how = f", {size(outcome.copied)} of it copied there" if outcome.copied else ""
+        self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
+        self._out(f"  {before}{outcome.digest}")
+        self._out(f"  {after}{outcome.stored.value}")
+        self._out(f"{done}: {route(outcome.entry, outcome.destination)} ({size(outcome.size)}{how})")
+
     def _ended(self, outcome: Committed | Failed | Interrupted) -> None:
         match outcome:
-            case Committed(same_as=same_as) if same_as:
-                self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
-                self._out(f"  recorded: {outcome.digest}")
-                self._out(f"  now:      {outcome.stored.value}")
-                told = f"{size(outcome.size)}, the same file as {shown(same_as)}"
-                self._out(f"unchanged: {route(outcome.entry, outcome.destination)} ({told})")
             case Committed():
-                self._out(f"hash values of {shown(outcome.entry.archive)} match{self._how(outcome)}")
-                self._out(f"  before upload: {outcome.digest}")
-                self._out(f"  after upload:  {outcome.stored.value}")
-                copied = f", {size(outcome.copied)} of it copied there" if outcome.copied else ""
-                told = f"{size(outcome.size)}{copied}"
-                self._out(f"upload completed: {route(outcome.entry, outcome.destination)} ({told})")
+                self._committed(outcome)
             case Failed() if any(outcome.error is told for told in self._told):
                 self._detail(f"not backed up: {route(outcome.entry, outcome.destination)}")
             case Failed():

@@ -132,11 +132,18 @@ class Channel:
         return Handle(file, self, path)
 
     async def copy(
-        self, source: asyncssh.SFTPClientFile, target: asyncssh.SFTPClientFile, start: int, length: int, offset: int
+        self,
+        target: asyncssh.SFTPClientFile,
+        offset: int,
+        source: asyncssh.SFTPClientFile,
+        source_offset: int,
+        length: int,
     ) -> None:
         """Have the server copy between two open files, by OpenSSH's extension copy-data."""
         await self.request(
-            "copying on the server", lambda: self._sftp.remote_copy(source, target, start, length, offset), length
+            "copying on the server",
+            lambda: self._sftp.remote_copy(source, target, source_offset, length, offset),
+            length,
         )
 
     async def make_directory(self, path: bytes) -> None:

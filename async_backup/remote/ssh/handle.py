@@ -59,7 +59,7 @@ class Handle:
 
     async def copy(self, offset: int, source: Handle, source_offset: int, length: int) -> None:
         """Have the server put bytes of another file at `offset`, which has to be open on the same channel."""
-        await self.channel.copy(source._file, self._file, source_offset, length, offset)
+        await self.channel.copy(self._file, offset, source._file, source_offset, length)
 
     async def read(self, offset: int, length: int) -> bytes:
         """Some of the `length` bytes from `offset` on: at least one, and none only at the end of the file."""
