@@ -158,9 +158,13 @@ class DigestMismatch(RemoteError):
 
 
 class CopyMismatch(DigestMismatch):
-    """As DigestMismatch, of an archive of which the server has copied pieces from an older one."""
+    """As DigestMismatch, of an archive of which pieces were copied from `older` on the server, which may be damaged."""
 
     is_of_reuse = True
+
+    def __init__(self, name: str, *, sent: str, stored: str, older: str) -> None:
+        super().__init__(name, sent=sent, stored=stored)
+        self.older = older
 
 
 class LinkFailed(RemoteError):

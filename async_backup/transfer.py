@@ -164,7 +164,7 @@ class Transfer:
             async with self.discarded_on_error(uploaded.temporary):
                 stored = await self.store.digest(uploaded.temporary, body.size)
                 if stored.value != body.digest:
-                    raise _mismatch(uploaded, stored.value)
+                    raise self._mismatch(uploaded, stored.value)
                 await self._rename(uploaded.temporary, final)
         problems = await self._finish_commit(entry, body)
         sizes = body.size, body.raw_size, body.members
@@ -179,6 +179,18 @@ class Transfer:
             copied=uploaded.copied,
             same_as=body.same_as,
         )
+
+    def _mismatch(self, uploaded: Uploaded, stored: str) -> DigestMismatch | LinkFailed:
+        body, name = uploaded.body, os.fsdecode(uploaded.entry.archive)
+        if body.same_as:
+            same = os.fsdecode(body.same_as)
+            return LinkFailed(
+                f"{same} on the server is damaged: its digest was {body.digest} and is {stored} now; it stays"
+            )
+        older = self._older(uploaded.entry)
+        if uploaded.copied and older:
+            return CopyMismatch(name, sent=body.digest, stored=stored, older=os.fsdecode(older.path))
+        return DigestMismatch(name, sent=body.digest, stored=stored)
 
     async def _rename(self, temporary: bytes, final: bytes) -> None:
         with self._kept_from_cancellation():
@@ -259,14 +271,3 @@ def _as_link(body: Body) -> Iterator[None]:
         if not body.same_as:
             raise
         raise LinkFailed(f"{os.fsdecode(body.same_as)} cannot be linked to: {error}") from error
-
-
-def _mismatch(uploaded: Uploaded, stored: str) -> DigestMismatch | LinkFailed:
-    body = uploaded.body
-    if body.same_as:
-        name = os.fsdecode(body.same_as)
-        return LinkFailed(
-            f"{name} on the server is damaged: its digest was {body.digest} and is {stored} now; it stays"
-        )
-    mismatch = CopyMismatch if uploaded.copied else DigestMismatch
-    return mismatch(os.fsdecode(uploaded.entry.archive), sent=body.digest, stored=stored)

@@ -444,3 +444,19 @@ def test_the_help_says_what_a_timestamp_may_hold_and_all_of_that_can_be_read_bac
     assert len(allowed.split()) > 9
     NameParser([f"%F-%H%M%S-{directive}" for directive in allowed.split()])  # which would refuse any other
     NameParser(["%s"])
+
+
+@pytest.mark.parametrize("command", ["list {} {}", "ls {} project {}", "find {} {} '*'", "config schema", "init --print"])
+def test_what_was_asked_for_and_cannot_be_written_is_an_error(
+    sshd: Sshd, source: Path, target: Path, command: str
+) -> None:
+    """But for a reader that has gone: it has all that it wanted."""
+    finished(backup_command(sshd, source, to=target))
+    asked = f"{shlex.join(PROGRAM)} {command.format(sshd.destination(target), shlex.join(login(sshd)))}"
+    full = finished(["bash", "-c", f"{asked} > /dev/full"])
+    assert (full.returncode, full.stdout) == (1, "")
+    assert full.stderr == (
+        "error: standard output cannot be written: No space left on device; what was printed is not all\n"
+    )
+    gone = finished(["bash", "-c", f"set -o pipefail; {asked} | true"])
+    assert (gone.returncode, gone.stdout, gone.stderr) == (0, "", "")

@@ -87,6 +87,17 @@ def test_damage_that_was_copied_is_found_and_all_is_sent(nights: Nights) -> None
     assert finished([*PROGRAM, "verify", *where, "wiki", "--deep"]).returncode == 0
 
 
+def test_the_older_archive_is_named_where_what_was_copied_from_it_differs(nights: Nights) -> None:
+    [old] = nights.archives()
+    change(old, old.stat().st_size // 2)
+    assert f"pieces of it were copied from {old.name}: verify tells whether that is damaged" in nights.run()
+    for archive in nights.archives()[1:]:
+        archive.unlink()
+    events = [json.loads(line) for line in nights.run("--json").splitlines()]
+    [error] = [event["error"] for event in events if event["event"] == "attempt_failed"]
+    assert (error["error"], error["older"]) == ("CopyMismatch", old.name)
+
+
 def test_an_older_archive_that_is_not_what_its_index_tells_is_left_alone(nights: Nights) -> None:
     [old] = nights.archives()
     os.truncate(old, old.stat().st_size - 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from async_backup.cli.output import say_result
 from async_backup.cli.profile_command import Configured, Connecting
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415  (nothing else needs it)
 
-        typer.echo(f"async-backup {version('async-backup')}")
+        say_result(f"async-backup {version('async-backup')}")
         raise typer.Exit
 
 

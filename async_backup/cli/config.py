@@ -12,7 +12,7 @@ from async_backup.cli.effective import effective, fields_of, line_of
 from async_backup.cli.execute import fail
 from async_backup.cli.options import output  # noqa: TC001 - Typer evaluates the annotations of commands
 from async_backup.cli.options import profile as from_profile  # noqa: TC001 - Typer evaluates the annotations of commands
-from async_backup.cli.output import complain, say
+from async_backup.cli.output import complain, say, say_result
 from async_backup.cli.profile import open_profiles, usual_files
 from async_backup.cli.profile_keys import keys_of
 from async_backup.errors import ExitCode, SettingsError
@@ -42,7 +42,7 @@ def show(
     """
     try:
         for setting in list(effective(ctx, open_profiles(config, profile), profile)):
-            say(json_line(fields_of(setting)) if as_json else line_of(setting))
+            say_result(json_line(fields_of(setting)) if as_json else line_of(setting))
     except SettingsError as error:
         fail(error, as_json=as_json)
 
@@ -64,13 +64,13 @@ def check(ctx: from_profile.Context, config: from_profile.ConfigFile = None) -> 
 @config.command()
 def path(config: from_profile.ConfigFile = None) -> None:
     """Print which configuration file is used."""
-    say(str(_opened(config).file))
+    say_result(str(_opened(config).file))
 
 
 @config.command()
 def schema(ctx: from_profile.Context) -> None:
     """Print the JSON Schema of the configuration file, for editors."""
-    say(json.dumps(schema_of(keys_of(ctx).values()), indent=2))
+    say_result(json.dumps(schema_of(keys_of(ctx).values()), indent=2))
 
 
 def _opened(config: Path | None) -> Profiles:

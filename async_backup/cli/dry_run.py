@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 import typer
 
 from async_backup.cli.execute import fail
-from async_backup.cli.output import complain, say
+from async_backup.cli.output import complain, say_result
 from async_backup.config import NAME_LIMIT
 from async_backup.errors import BackupError, ExitCode
 from async_backup.events import EntryFound, EntrySkipped, SourceEmpty
@@ -59,16 +59,16 @@ def _trouble(item: Entry | EntrySkipped | SourceEmpty) -> str:
 
 
 def _show_item_as_json(item: Entry | EntrySkipped | SourceEmpty) -> None:
-    JsonPrinter(say)(EntryFound(item) if isinstance(item, Entry) else item)
+    JsonPrinter(say_result)(EntryFound(item) if isinstance(item, Entry) else item)
 
 
 def _show_item(item: Entry | EntrySkipped | SourceEmpty, destinations: Sequence[Destination]) -> None:
     match item:
         case Entry():
             for destination in destinations:
-                say(f"would back up: {route(item, str(destination))}")
+                say_result(f"would back up: {route(item, str(destination))}")
         case EntrySkipped(path, reason):
-            say(f"would skip: {shown(path)} ({reason})")
+            say_result(f"would skip: {shown(path)} ({reason})")
         case SourceEmpty():
             if item.skipped:
                 complain(empty(item))

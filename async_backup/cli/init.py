@@ -13,7 +13,7 @@ import typer
 from async_backup.cli.connecting import destination_of
 from async_backup.cli.execute import fail
 from async_backup.cli.options import profile as from_profile  # noqa: TC001 - Typer evaluates the annotations of commands
-from async_backup.cli.output import complain, say
+from async_backup.cli.output import complain, say, say_result
 from async_backup.cli.profile import user_file
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.profiles.example import Answers, configuration
@@ -34,7 +34,7 @@ def init(
 ) -> None:
     """Ask a few questions and write a configuration file with a first profile. Nothing is overwritten."""
     if only_print:
-        say(configuration(Answers()).rstrip("\n"))
+        say_result(configuration(Answers()).rstrip("\n"))
         return
     file = (config or user_file()).expanduser()
     try:

@@ -9,7 +9,7 @@ from async_backup.archive_names import NameParser
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.cli.options import profile as from_profile
-from async_backup.cli.output import say
+from async_backup.cli.output import say_result
 from async_backup.cli.places import at_each, places
 from async_backup.cli.reading import read_until_stopped, where_of
 from async_backup.errors import ExitCode, SettingsError
@@ -66,7 +66,7 @@ def list_(
         listing = read_until_stopped(wheres[number], read, as_json=as_json)
         lines = listing_lines(listing, str(wheres[number].destination), is_detailed=is_detailed)
         for line in map(json_line, map(listed_fields, listing.archives)) if as_json else lines:
-            say(line)
+            say_result(line)
         return ExitCode.COMPLETE
 
     at_each(destinations, list_at, as_json=as_json)

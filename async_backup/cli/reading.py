@@ -10,7 +10,7 @@ import typer
 
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import run_until_stopped
-from async_backup.cli.output import say
+from async_backup.cli.output import say_result
 from async_backup.config import Limits
 from async_backup.errors import ExitCode
 from async_backup.remote.store import open_archives
@@ -56,7 +56,7 @@ def where_of(
 def say_all(lines: Iterator[str], stop: Event) -> None:
     """Print some lines at once, in a thread: whoever reads them may be slow."""
     while not stop.is_set() and (some := list(islice(lines, _LINES_AT_ONCE))):
-        say("\n".join(some))
+        say_result("\n".join(some))
 
 
 def read_until_stopped(where: Where, work: Callable[[SftpStore, Event], Awaitable[_T]], *, as_json: bool) -> _T:

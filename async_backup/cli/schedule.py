@@ -14,7 +14,7 @@ from platformdirs import user_config_path
 from async_backup.cli.execute import fail
 from async_backup.cli.options import profile as from_profile  # noqa: TC001  (Typer reads the annotations)
 from async_backup.cli.options import schedule as options  # noqa: TC001  (Typer reads the annotations)
-from async_backup.cli.output import complain, say
+from async_backup.cli.output import complain, say, say_result
 from async_backup.cli.scheduled import job_of
 from async_backup.cli.state import state_directory
 from async_backup.durations import parse_seconds
@@ -64,7 +64,7 @@ def install(
         scheduler = _scheduler(is_user, with_cron)
         parts = scheduler.parts(job)
         if only_print:
-            say("\n".join(f"# {part.where}\n{part.text}" for part in parts).rstrip("\n"))
+            say_result("\n".join(f"# {part.where}\n{part.text}" for part in parts).rstrip("\n"))
             return
         state_directory(is_made=True)  # a service may write to it only where it is there
         scheduler.install(job)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from async_backup.errors import BackupError, DigestMismatch
+from async_backup.errors import BackupError, CopyMismatch, DigestMismatch
 from async_backup.events import EntryEnded, RunEnded
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def _plain(value: Any) -> Any:
         case bytes() | Path():
             return os.fsdecode(value)
         case BackupError():
-            hashes = {"sent": value.sent, "stored": value.stored} if isinstance(value, DigestMismatch) else {}
-            return {"error": type(value).__name__, "message": str(value), **hashes}
+            return {"error": type(value).__name__, "message": str(value), **_details(value)}
         case tuple() if hasattr(value, "_asdict"):
             return {name: _plain(item) for name, item in value._asdict().items()}
         case dict():
@@ -115,6 +114,11 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
         case _:
             return _fields(value) if is_dataclass(value) else value
+
+
+def _details(error: BackupError) -> dict[str, str]:
+    details = {"sent": error.sent, "stored": error.stored} if isinstance(error, DigestMismatch) else {}
+    return details | ({"older": error.older} if isinstance(error, CopyMismatch) else {})
 
 
 def _snake(value: object) -> str:

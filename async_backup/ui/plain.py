@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from async_backup.archive.member import ProblemKind
-from async_backup.errors import DigestMismatch
+from async_backup.errors import CopyMismatch, DigestMismatch
 from async_backup.events import (
     AttemptFailed,
     Connected,
@@ -109,6 +109,8 @@ class PlainPrinter(Lines):
         self._err(f"  before upload: {error.sent}")
         self._err(f"  after upload:  {error.stored}")
         self._err("  the remote file was removed")
+        if isinstance(error, CopyMismatch):
+            self._err(f"  pieces of it were copied from {shown(error.older)}: verify tells whether that is damaged")
 
     def _committed(self, outcome: Committed) -> None:
         if outcome.same_as:
