@@ -446,7 +446,9 @@ def test_the_help_says_what_a_timestamp_may_hold_and_all_of_that_can_be_read_bac
     NameParser(["%s"])
 
 
-@pytest.mark.parametrize("command", ["list {} {}", "ls {} project {}", "find {} {} '*'", "config schema", "init --print"])
+@pytest.mark.parametrize(
+    "command", ["list {} {}", "ls {} project {}", "find {} {} '*'", "config schema", "init --print"]
+)
 def test_what_was_asked_for_and_cannot_be_written_is_an_error(
     sshd: Sshd, source: Path, target: Path, command: str
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_backup.archive.gitignore import Patterns
+from async_backup.restoring.wish import Wish
 from tests.other_servers import need
 
 if TYPE_CHECKING:
@@ -75,6 +76,17 @@ def test_what_patterns_leave_is_what_git_leaves(tree: Path, lines: list[str]) ->
     except ValueError:
         return
     assert set(left_by_us(tree, patterns)) == left_by_git(tree, lines)
+
+
+@given(lines=LINES)
+def test_to_exclude_from_a_restore_leaves_what_a_backup_without_that_holds(tree: Path, lines: list[str]) -> None:
+    try:
+        left = set(left_by_us(tree, Patterns(lines)))
+    except ValueError:
+        return
+    leaving, bringing = Wish(exclude=tuple(lines)), Wish(include=tuple(lines))
+    assert {path for path in contents(3) if leaving.picks(b"e/" + os.fsencode(path), is_directory=False)} == left
+    assert {path for path in contents(3) if not bringing.picks(b"e/" + os.fsencode(path), is_directory=False)} == left
 
 
 @pytest.mark.parametrize(

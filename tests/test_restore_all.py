@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio import Event, create_task_group, fail_after
 
-from async_backup.errors import ConnectionDropped, ExitCode, RemoteNotFound
+from async_backup.errors import ConnectionDropped, ExitCode, NotInArchive, RemoteNotFound
 from async_backup.restoring import everything, restore
 from async_backup.restoring.everything import RestoreAll
 from async_backup.restoring.model import (
@@ -29,7 +29,7 @@ from async_backup.restoring.model import (
 from async_backup.unpack.rules import Overwrite
 from tests.archives import make_archive
 from tests.command import PROGRAM, backup_command, finished, login
-from tests.restores import HERE, LIMITS, in_this_process, tree
+from tests.restores import HERE, LIMITS, in_this_process, info, tar_gz, tree
 from tests.shelf import Shelf, at
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ pytestmark = pytest.mark.anyio
 
 
 @cache
-def archive(entry: str, content: str) -> bytes:
+def archive(entry: str, content: str, name: str = "file") -> bytes:
     """An archive of an entry that is a directory with one file."""
-    with TemporaryDirectory() as name:
-        source = Path(name)
+    with TemporaryDirectory() as directory:
+        source = Path(directory)
         (source / entry).mkdir()
-        (source / entry / "file").write_text(content)
+        (source / entry / name).write_text(content)
         return make_archive(source, entry.encode(), source / "archive").data()
 
 
@@ -107,6 +107,24 @@ async def test_some_entries_come_back_and_no_other(shelf: Shelf, tmp_path: Path)
     report = await restored(shelf, tmp_path / "target", entries=(b"mail", b"other/wiki"))
     assert (report.exit_code, report.whole) == (ExitCode.COMPLETE, 2)
     assert set(files(tmp_path / "target")) == {"mail/file", "other/wiki/file"}
+
+
+async def test_patterns_pick_from_every_archive_and_one_with_nothing_of_it_is_no_trouble(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.put_archive("pictures", at(3), content=archive("pictures", "a picture", "b.jpg"))
+    report = await restored(shelf, tmp_path / "target", include=("*.jpg",))
+    assert (report.exit_code, report.whole) == (ExitCode.COMPLETE, 4)
+    assert [path.relative_to(tmp_path / "target").as_posix() for path in (tmp_path / "target").rglob("*.*")] == [
+        "pictures/b.jpg"
+    ]
+    assert not files(tmp_path / "target")
+
+
+async def test_patterns_that_leave_nothing_in_any_archive_are_an_error(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put(b"/backups/theirs-2026-01-01T000000.tar.gz", tar_gz((info("theirs/b"), b"1")))
+    with pytest.raises(NotInArchive, match=r"nothing in 4 archives is left by --include \*.odt"):
+        await restored(shelf, tmp_path / "target", include=("*.odt",))
 
 
 @pytest.mark.parametrize(

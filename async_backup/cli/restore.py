@@ -40,6 +40,8 @@ def restore(
     config: from_profile.Config = None,
     everything: restoring.Everything = False,
     as_of: restoring.AsOf = None,
+    include: restoring.Include = None,
+    exclude: restoring.Exclude = None,
     overwrite: restoring.OverwriteMode = Overwrite.NEVER,
     salvage: restoring.Salvage = False,
     same_permissions: restoring.SamePermissions = False,
@@ -87,6 +89,8 @@ def restore(
             outside_links=outside_links,
             numeric_owner=numeric_owner,
             xattrs=not no_xattrs,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
         )
         verbosity = output.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.index import PIECE
-from async_backup.archive.member import HARD_LINK
-from async_backup.errors import DamagedArchive
+from async_backup.archive.member import DIRECTORY, HARD_LINK
+from async_backup.errors import DamagedArchive, NotInArchive
 from async_backup.index_paths import full_path, is_at_or_below, not_in_archive
 from async_backup.unpack.segment import Wanted
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from async_backup.archive.index import Member, Segment
+    from async_backup.restoring.wish import Wish
 
 
 class Job(NamedTuple):
@@ -44,15 +45,16 @@ class _Link(NamedTuple):
     member: Member
 
 
-def choose(name: str, segments: Sequence[Segment], paths: Sequence[bytes] = ()) -> list[Job]:
-    """The segments to fetch for `paths` and all that is below them, or for the whole archive called `name`.
+def choose(name: str, segments: Sequence[Segment], wish: Wish) -> list[Job]:
+    """The segments to fetch for what is wanted of the archive called `name`.
 
-    Raises NotInArchive for a path that is not there, with the nearest ones; DamagedArchive.
+    Raises NotInArchive for a path that is not there, with the nearest ones, or where no pattern matches anything;
+    DamagedArchive.
     """
     try:
-        if not paths:
+        if not wish.paths and not wish.has_patterns:
             return [_whole(segment) for segment in segments]
-        return _Chooser(name, segments, paths).jobs()
+        return _Chooser(name, segments, wish).jobs()
     except ValueError as error:
         raise DamagedArchive(f"{name}: {error}") from error
 
@@ -73,28 +75,27 @@ def wanted_members(jobs: Iterable[Job]) -> Iterator[Member]:
 
 
 class _Chooser:
-    """Finds paths in an index."""
+    """Finds in an index what is wanted."""
 
-    def __init__(self, name: str, segments: Sequence[Segment], paths: Sequence[bytes]) -> None:
+    def __init__(self, name: str, segments: Sequence[Segment], wish: Wish) -> None:
         self._name = name
         self._segments = segments
-        self._paths = [full_path(path, segments) for path in paths]
+        self._wish = wish
+        self._paths = [full_path(path, segments) for path in wish.paths]
+        self._missing = dict.fromkeys(self._paths)
         self._found: dict[int, _Found] = {}
         self._pieces: dict[int, Member] = {}
         self._links: list[_Link] = []
         self._present: set[bytes] = set()
 
     def jobs(self) -> list[Job]:
-        hits = dict.fromkeys(self._paths, False)
         for number, member in self._members():
-            for path in self._paths:
-                if is_at_or_below(member.path, path):
-                    hits[path] = True
-                    self._add(number, member)
-                    break
-        for path, is_hit in hits.items():
-            if not is_hit:
-                raise not_in_archive(path, self._name, self._segments)
+            if self._is_named(member.path) and self._wish.picks(member.path, is_directory=member.type == DIRECTORY):
+                self._add(number, member)
+        for path in self._missing:
+            raise not_in_archive(path, self._name, self._segments)
+        if not self._found:
+            raise NotInArchive(f"nothing in {self._name} is left by {self._wish.told()}")
         self._find_targets()
         numbers = sorted(self._found.keys() | self._pieces.keys())
         return [self._job(number) for number in numbers]
@@ -103,6 +104,15 @@ class _Chooser:
         for number, segment in enumerate(self._segments):
             for member in segment.listing():
                 yield number, member
+
+    def _is_named(self, path: bytes) -> bool:
+        """Whether it is at one of the wanted paths or below, which then is not missing."""
+        if not self._paths:
+            return True
+        named = next((wanted for wanted in self._paths if is_at_or_below(path, wanted)), None)
+        if named is not None:
+            self._missing.pop(named, None)
+        return named is not None
 
     def _add(self, number: int, member: Member) -> None:
         if member.type == PIECE:

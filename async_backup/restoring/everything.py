@@ -15,7 +15,7 @@ from async_backup import unpack_process
 from async_backup.archive.descent import HELD_OPEN
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
-from async_backup.errors import SERVER_GONE, BackupError, RestoreError
+from async_backup.errors import SERVER_GONE, BackupError, NotInArchive, RestoreError
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
@@ -25,6 +25,7 @@ from async_backup.restoring.restore import Restore
 from async_backup.restoring.target import is_empty, prepare
 from async_backup.stopping import unless_stopped
 from async_backup.tasks import side_by_side
+from async_backup.text import counted
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ async def restore_all(
 
     What comes from a directory of the destination, as the archives of one of several sources do, lands in a directory
     of that name. The archive and the paths that `settings` name do not count. Setting `stop` ends it early. Raises
-    BackupError where there is no such archive, a named entry has none, or there is no connection. Starts processes as
-    `backup` does.
+    BackupError where there is no such archive, a named entry has none, no pattern leaves anything in any of them, or
+    there is no connection. Starts processes as `backup` does.
     """
     keep_freed_memory()
     stop = stop or Event()
@@ -127,6 +128,15 @@ class RestoreAll:
                 await self._restore(store, archive)
 
         await side_by_side(restore, self._archives, at_once=self._at_once)
+        if self._has_picked_nothing():
+            patterns = self._settings.wish.told()
+            raise NotInArchive(f"nothing in {counted(len(self._archives), 'archive')} is left by {patterns}")
+
+    def _has_picked_nothing(self) -> bool:
+        reports = [self._reports.get(archive.path) for archive in self._archives]
+        return self._settings.wish.has_patterns and all(
+            report and report.error is None and _is_untouched(report) for report in reports
+        )
 
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
         directory = archive.path.rpartition(b"/")[0]
@@ -145,12 +155,13 @@ class RestoreAll:
             error, is_cut_off = found, False  # nothing was written
         finally:
             report = running.report(told.seconds, interrupted=is_cut_off)
-            self._take(archive, replace(report, error=report.error or error), told)
+            error = report.error or error
+            is_nothing_picked = isinstance(error, NotInArchive)  # since there are no paths that could be missing
+            self._take(archive, replace(report, error=None if is_nothing_picked else error), told)
 
     def _take(self, archive: StoredArchive, report: RestoreReport, told: _Together) -> None:
         """Note what became of an archive; one that nothing was done with when all came to an end is left."""
-        is_untouched = not report.files and not report.issues
-        if is_untouched and (self._is_over or self._stop.is_set()):
+        if _is_untouched(report) and (self._is_over or self._stop.is_set()):
             return
         self._is_over = self._is_over or isinstance(report.error, SERVER_GONE)
         self._reports[archive.path] = report
@@ -172,6 +183,10 @@ class RestoreAll:
         if target.is_symlink():
             raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
         prepare(target)
+
+
+def _is_untouched(report: RestoreReport) -> bool:
+    return not report.files and not report.issues
 
 
 class _Turn:

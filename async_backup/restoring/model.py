@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from async_backup.archive_names import USUAL_FORMATS
-from async_backup.config import Limits, SshSettings
+from async_backup.config import Limits, SshSettings, check_patterns
 from async_backup.errors import BackupError, ExitCode, SettingsError
+from async_backup.restoring.wish import Wish
 from async_backup.unpack.rules import Issue, IssueKind, Overwrite
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class Which(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RestoreSettings:
-    """One restore: of `archive` (a path, an entry or `ENTRY@TIME`), all or some `paths` of it, below `target`."""
+    """One restore: of `archive` (a path, an entry or `ENTRY@TIME`), all or some `paths` of it, below `target`.
+
+    `include` and `exclude` are patterns, see `Wish`.
+    """
 
     destination: Destination
     archive: bytes
@@ -48,12 +52,21 @@ class RestoreSettings:
     outside_links: bool = False
     numeric_owner: bool = False
     xattrs: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.archive:
             raise SettingsError("no archive was named")
         if b"" in self.paths:
             raise SettingsError("an empty path names nothing in an archive")
+        check_patterns(self.include, "this is no pattern of gitignore to include")
+        check_patterns(self.exclude)
+
+    @property
+    def wish(self) -> Wish:
+        """What is wanted of the archive."""
+        return Wish(self.paths, self.include, self.exclude)
 
 
 @dataclass(frozen=True, slots=True)

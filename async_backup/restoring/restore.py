@@ -177,7 +177,7 @@ class Restore:
 
     async def _unpack_indexed(self, archive: IndexedArchive, rules: UnpackRules, late: LateSpool) -> None:
         settings, limits = self._settings, self._settings.limits
-        jobs = await to_thread.run_sync(choose, archive.name, archive.segments, settings.paths)
+        jobs = await to_thread.run_sync(choose, archive.name, archive.segments, settings.wish)
         await to_thread.run_sync(prepare, settings.target)
         if rules.overwrite is Overwrite.NEVER:
             await to_thread.run_sync(_check_free, archive.name, settings.target, jobs)
@@ -213,7 +213,7 @@ class Restore:
         async with self._in_turn():
             self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
             self._is_lost = restoring.is_lost
-            await restoring.run(self._settings.paths)
+            await restoring.run(self._settings.wish)
 
     def _begin(self, event: RestoreStarted) -> None:
         self._begun = event

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from anyio import from_thread, to_thread
 
-from async_backup.errors import DamagedArchive, RestoreError
+from async_backup.archive.member import DIRECTORY
+from async_backup.errors import DamagedArchive, NotInArchive, RestoreError
 from async_backup.remote.ahead import read_ahead
 from async_backup.text import unescaped
 from async_backup.unpack.members import Unpacker
@@ -17,11 +18,12 @@ from async_backup.unpack.stream import DamagedStream, TarGzStream
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Sequence
 
+    from async_backup.archive.tar import TarMember
     from async_backup.errors import BackupError
     from async_backup.remote.base import RemoteReader
     from async_backup.restoring.model import Progress
+    from async_backup.restoring.wish import Wish
     from async_backup.unpack.late import LateSpool
     from async_backup.unpack.rules import UnpackRules
 
@@ -44,24 +46,24 @@ class StreamedRestore:
         """Whether nothing was restored at that safe path."""
         return hash(path) not in self._made
 
-    async def run(self, paths: Sequence[bytes]) -> None:
-        """Restore `paths` and all that is below them, or everything.
+    async def run(self, wish: Wish) -> None:
+        """Restore what is wanted, where paths have the name of the entry in front.
 
         Raises DamagedArchive where the stream cannot be read on (what came before is there), RestoreError where
         there is no room or a path is not in the archive, RemoteError.
         """
         async with read_ahead(self._reader, self._progress.advance) as stream:
-            error = await to_thread.run_sync(self._unpack, stream, frozenset(map(_plain, paths)))
+            error = await to_thread.run_sync(self._unpack, stream, wish)
         if error:  # not sooner: where the server has gone, leaving the block says so
             raise error
 
-    def _unpack(self, raw: io.RawIOBase, paths: frozenset[bytes]) -> BackupError | None:
+    def _unpack(self, raw: io.RawIOBase, wish: Wish) -> BackupError | None:
         """What ended it early, or what was missing."""
-        missing = set(paths)
+        is_wanted = _Filter(wish)
         with Unpacker(self._rules, self._made) as unpacker:
             stream = TarGzStream(raw, keeps_parts=self._keeps_parts)
             try:
-                for _ in stream.restore(unpacker, _Filter(paths, missing)):
+                for _ in stream.restore(unpacker, is_wanted):
                     from_thread.run_sync(self._note, unpacker)
             except DamagedStream as error:
                 from_thread.run_sync(self._note, unpacker)
@@ -69,9 +71,11 @@ class StreamedRestore:
                 return DamagedArchive(f"it cannot be read to its end: {error}")
             except OSError as error:
                 return RestoreError(f"it cannot be written: {error.strerror or error}")
-        if missing:
-            names = ", ".join(sorted(os.fsdecode(path) for path in missing))
+        if is_wanted.missing:
+            names = ", ".join(sorted(os.fsdecode(path) for path in is_wanted.missing))
             return RestoreError(f"not in the archive: {names}")
+        if wish.has_patterns and not is_wanted.has_picked:
+            return NotInArchive(f"nothing in the archive is left by {wish.told()}")
         return None
 
     def _note(self, unpacker: Unpacker) -> None:
@@ -92,17 +96,24 @@ def _plain(path: bytes) -> bytes:
 
 
 class _Filter:
-    """Says of a path whether it is wanted, and strikes from `missing` what was found."""
+    """Says of a member whether it is wanted; `missing` are paths that were not found yet."""
 
-    def __init__(self, paths: frozenset[bytes], missing: set[bytes]) -> None:
-        self._paths = {form: path for path in paths for form in (path, unescaped(path))}
-        self._missing = missing
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        self.missing = set(map(_plain, wish.paths))
+        self._paths = {form: path for path in self.missing for form in (path, unescaped(path))}
+        self.has_picked = False
 
-    def __call__(self, path: bytes) -> bool:
+    def __call__(self, member: TarMember) -> bool:
+        path = _plain(member.path)
+        is_wanted = self._is_named(path) and self._wish.picks(path, is_directory=member.type == DIRECTORY)
+        self.has_picked |= is_wanted
+        return is_wanted
+
+    def _is_named(self, path: bytes) -> bool:
         if not self._paths:
             return True
-        path = _plain(path)
         while path and path not in self._paths:
             path = path.rpartition(b"/")[0]
-        self._missing.discard(self._paths.get(path, path))
+        self.missing.discard(self._paths.get(path, path))
         return bool(path)

@@ -116,6 +116,9 @@ class RestorePrinter(Lines):
         if report.error is not None and not report.files and not report.issues:
             self._err(f"error: {self._named(report)}")
             return
+        if self._are_all and not report.files and not report.issues and not report.is_interrupted:
+            self._detail(f"nothing in {shown(report.archive)} is wanted")
+            return
         head = "interrupted: " if report.is_interrupted else ""
         directory = os.fsdecode(os.path.dirname(report.archive)) if self._are_all else ""
         self._out(

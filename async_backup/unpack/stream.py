@@ -55,14 +55,14 @@ class TarGzStream:
             for _ in self._members():
                 pass
 
-    def restore(self, unpacker: Unpacker, is_wanted: Callable[[bytes], bool]) -> Iterator[TarMember]:
+    def restore(self, unpacker: Unpacker, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember]:
         """Restore members one after another, and yield each of them afterwards.
 
         Raises DamagedStream where it cannot go on, or where the end is missing: what was yielded is there.
         """
         with self._damage_told():
             for member in self._members():
-                if is_wanted(member.path):
+                if is_wanted(member):
                     self._restore_member(unpacker, member)
                     self._unverified.append((self._reader.offset, member.path))
                     yield member

@@ -23,6 +23,25 @@ AsOf = Annotated[
     str | None,
     typer.Option("--as-of", metavar="TIME", help="With --all: the newest not after 2026-11-20.", show_default=False),
 ]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Only what matches a gitignore pattern, and what is below directories that match: '*.jpg', '/etc/*.d/'; "
+        "may be given several times.",
+        rich_help_panel=_RESTORING,
+        show_default=False,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Nothing that matches a gitignore pattern; may be given several times.",
+        rich_help_panel=_RESTORING,
+        show_default=False,
+    ),
+]
 OverwriteMode = Annotated[
     Overwrite,
     typer.Option(help="What happens to files that are there already.", rich_help_panel=_RESTORING),

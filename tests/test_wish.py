@@ -1,0 +1,107 @@
+"""What patterns leave of an archive comes back, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from async_backup.errors import NotInArchive, SettingsError
+from async_backup.restoring.model import RestoreSettings
+from tests.restores import HERE, archive_of, info, restore_from, store_of, tar_gz, tree
+from tests.trees import SEGMENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.anyio
+
+LARGE = Random(1).randbytes(3 * SEGMENT + 1000)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source/entry"
+    for path in ("a.jpg", "a.txt", "pictures/b.jpg", "pictures/raw/c.jpg", "pictures/raw/d.raw", "entry/e"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+    (root / "large.jpg").write_bytes(LARGE)
+    (root / "z.jpg").hardlink_to(root / "a.txt")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("patterns", "paths"),
+    [
+        ({"include": ("*.raw",)}, "pictures/raw/d.raw"),
+        ({"include": ("raw/",)}, "pictures/raw/c.jpg pictures/raw/d.raw"),
+        ({"include": ("/*.jpg",)}, "a.jpg large.jpg z.jpg"),
+        ({"include": ("pictures", "!raw")}, "pictures/b.jpg pictures/raw/c.jpg pictures/raw/d.raw"),
+        ({"include": ("*.jpg", "!large*", "!z.jpg")}, "a.jpg pictures/b.jpg pictures/raw/c.jpg"),
+        ({"include": ("entry",)}, "entry/e"),
+        ({"exclude": ("*.jpg",)}, "a.txt pictures/raw/d.raw entry/e"),
+        ({"exclude": ("/pictures", "*.jpg", "!a.jpg")}, "a.jpg a.txt entry/e"),
+        ({"include": ("raw/",), "exclude": ("*.jpg",)}, "pictures/raw/d.raw"),
+        ({"include": ("a.*",), "exclude": ("*.jpg",)}, "a.txt"),
+    ],
+)
+async def test_what_patterns_leave_comes_back(
+    source: Path, tmp_path: Path, patterns: dict[str, Any], paths: str
+) -> None:
+    restored = await restore_from(store_of(archive_of(source)), tmp_path / "target", **patterns)
+    assert restored.report.exit_code == 0
+    back = {path: content for path, content in tree(tmp_path / "target/entry").items() if content != "/"}
+    assert back == {path: (source / path).read_bytes() for path in paths.split()}
+
+
+async def test_patterns_pick_from_the_paths_that_are_named(source: Path, tmp_path: Path) -> None:
+    await restore_from(store_of(archive_of(source)), tmp_path / "target", b"pictures/raw", include=("*.jpg",))
+    assert tree(tmp_path / "target/entry") == {
+        "pictures": "/",
+        "pictures/raw": "/",
+        "pictures/raw/c.jpg": b"pictures/raw/c.jpg",
+    }
+
+
+async def test_a_directory_that_nothing_leaves_out_comes_back_as_it_was(source: Path, tmp_path: Path) -> None:
+    source.chmod(0o700)
+    os.utime(source, ns=(1, 1_234_567_890_123_456_789))
+    await restore_from(store_of(archive_of(source)), tmp_path / "target", exclude=("*.jpg",))
+    status = (tmp_path / "target/entry").stat()
+    assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o700, 1_234_567_890_123_456_789)
+
+
+async def test_where_nothing_is_left_nothing_is_made(source: Path, tmp_path: Path) -> None:
+    store = store_of(archive_of(source))
+    with pytest.raises(NotInArchive, match=r"nothing in .* is left by --include \*.odt --exclude b$"):
+        await restore_from(store, tmp_path / "target", include=("*.odt",), exclude=("b",))
+    with pytest.raises(NotInArchive, match="nothing in"):
+        await restore_from(store, tmp_path / "target", b"entry/entry/e", include=("*.jpg",))
+    assert not (tmp_path / "target").exists()
+
+
+async def test_what_is_in_the_way_of_what_is_left_out_is_in_nobodys_way(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "target/entry").mkdir(parents=True)
+    (tmp_path / "target/entry/a.txt").write_text("mine")
+    restored = await restore_from(store_of(archive_of(source)), tmp_path / "target", include=("a.jpg",))
+    assert restored.report.exit_code == 0
+    assert tree(tmp_path / "target/entry") == {"a.txt": b"mine", "a.jpg": b"a.jpg"}
+
+
+async def test_they_pick_from_an_archive_without_an_index_too(tmp_path: Path) -> None:
+    store = store_of(tar_gz((info("./e/a.jpg"), b"1"), (info("./e/b.raw"), b"2"), (info("./e/raw/c"), b"3")))
+    await restore_from(store, tmp_path / "target", include=("*.jpg", "/raw/"))
+    assert tree(tmp_path / "target") == {"e": "/", "e/a.jpg": b"1", "e/raw": "/", "e/raw/c": b"3"}
+    nothing = await restore_from(store, tmp_path / "none", include=("*.odt",))
+    assert "nothing in the archive is left by --include *.odt" in str(nothing.report.error)
+    assert nothing.report.exit_code == 1
+
+
+@pytest.mark.parametrize("option", ["include", "exclude"])
+def test_a_pattern_that_is_none_is_an_error(tmp_path: Path, option: str) -> None:
+    options: dict[str, Any] = {option: ("a", "/")}
+    with pytest.raises(SettingsError, match=r"pattern.*names nothing"):
+        RestoreSettings(HERE, b"entry", tmp_path, **options)
