@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _LISTINGS_AT_ONCE = 16
 _NEAREST = 3
+_AT_ONCE = 64
+_SIZE_AT_ONCE = 128 << 20
+_LARGE_AT_ONCE = 4
+"""Archives that are looked into at once if they are of more than `_SIZE_AT_ONCE` bytes together."""
 
 
 class StoredArchive(NamedTuple):
@@ -202,3 +206,16 @@ def _archives(directory: bytes, entries: Sequence[RemoteEntry], names: NameParse
 
 def _order(archive: StoredArchive) -> tuple[bytes, bool, str, bytes]:
     return archive.entry, archive.when is None, archive.when.isoformat() if archive.when else "", archive.path
+
+
+def groups_of(archives: Sequence[StoredArchive]) -> Iterator[list[StoredArchive]]:
+    """Archives whose indexes, and what is found in them, may be in memory at once: by the sizes of the archives."""
+    some: list[StoredArchive] = []
+    for archive in archives:
+        are_large = sum(one.size for one in some) + archive.size > _SIZE_AT_ONCE
+        if len(some) >= (_LARGE_AT_ONCE if are_large else _AT_ONCE):
+            yield some
+            some = []
+        some.append(archive)
+    if some:
+        yield some

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from async_backup import catalog
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteNotFound
 from async_backup.listing import finding
 from async_backup.listing.finding import find
@@ -182,7 +183,7 @@ async def test_few_large_archives_are_looked_into_at_once(past: Past, monkeypatc
         return await side_by_side(work, items, at_once=at_once)  # type: ignore[arg-type]
 
     monkeypatch.setattr(finding, "side_by_side", counted)
-    monkeypatch.setattr(finding, "_SIZE_AT_ONCE", 10)
+    monkeypatch.setattr(catalog, "_SIZE_AT_ONCE", 10)
     assert told(await past.find("page")) == {("wiki", "page"): [(4, 1, 19, 19)]}
     assert asked == [4, 4, 4, 4, 3]
 

@@ -10,6 +10,7 @@ import typer
 from async_backup.archive_names import parse_moment
 from async_backup.cli.connecting import destination_of, ssh_settings
 from async_backup.cli.execute import fail, run_until_stopped
+from async_backup.cli.foreseen import show_foreseen
 from async_backup.cli.listening import listening
 from async_backup.cli.options import archives, connection, output, restoring, tuning
 from async_backup.cli.options import profile as from_profile
@@ -40,6 +41,7 @@ def restore(
     config: from_profile.Config = None,
     everything: restoring.Everything = False,
     as_of: restoring.AsOf = None,
+    dry_run: restoring.DryRun = False,
     include: restoring.Include = None,
     exclude: restoring.Exclude = None,
     overwrite: restoring.OverwriteMode = Overwrite.NEVER,
@@ -95,6 +97,8 @@ def restore(
         verbosity = output.verbosity(quiet=quiet, verbose=verbose)
     except SettingsError as error:
         fail(error, as_json=as_json)
+    if dry_run:
+        show_foreseen(settings, which if everything else None, as_json=as_json, is_quiet=quiet)
     display, listener = listening(
         RestoreBar,
         lambda out, err: RestorePrinter(settings.target, out, err, verbosity),

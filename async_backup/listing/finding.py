@@ -9,7 +9,7 @@ from anyio import Lock, to_thread
 from async_backup.archive.member import DIRECTORY, HARD_LINK
 from async_backup.archive.selection import Selection
 from async_backup.archived import read_archive
-from async_backup.catalog import read_catalog
+from async_backup.catalog import groups_of, read_catalog
 from async_backup.errors import SERVER_GONE, DamagedArchive, RemoteError
 from async_backup.index_paths import inside_entry
 from async_backup.listing.contents import Contents
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from async_backup.archive_names import NameParser
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
-
-_AT_ONCE = 64
-_SIZE_AT_ONCE = 128 << 20
-_LARGE_AT_ONCE = 4
-"""Archives that are looked into at once if they are of more than `_SIZE_AT_ONCE` bytes together."""
 
 
 class Version(NamedTuple):
@@ -66,27 +61,14 @@ async def find(
     archives = (await read_catalog(store, names)).of_entries(entries).archives
     search, history = _Search(store, Selection(tuple(patterns))), _History()
     unread: list[tuple[StoredArchive, str]] = []
-    for some in _groups(archives):
-        results = await side_by_side(search.members_in, some, at_once=_AT_ONCE)
+    for some in groups_of(archives):
+        results = await side_by_side(search.members_in, some, at_once=len(some))
         for archive, result in zip(some, results, strict=True):
             if isinstance(result, str):
                 unread.append((archive, result))
             else:
                 history.add(archive, result)
     return Finding(history.found(), len(archives), tuple(unread))
-
-
-def _groups(archives: Sequence[StoredArchive]) -> Iterator[list[StoredArchive]]:
-    """Archives whose indexes, and what is found in them, may be in memory at once: by the sizes of the archives."""
-    some: list[StoredArchive] = []
-    for archive in archives:
-        are_large = sum(one.size for one in some) + archive.size > _SIZE_AT_ONCE
-        if len(some) >= (_LARGE_AT_ONCE if are_large else _AT_ONCE):
-            yield some
-            some = []
-        some.append(archive)
-    if some:
-        yield some
 
 
 class _Search:

@@ -140,8 +140,7 @@ class RestoreAll:
 
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
         directory = archive.path.rpartition(b"/")[0]
-        target = self._settings.target / os.fsdecode(directory)
-        settings = replace(self._settings, archive=archive.path, paths=(), target=target)
+        settings = settings_of(archive, self._settings)
         told = _Together(self._listener)
         turn = _Turn(self._turn, told)
         running = Restore(settings, told, self._unpackers, may_share=self._is_empty, turn=turn)
@@ -183,6 +182,12 @@ class RestoreAll:
         if target.is_symlink():
             raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
         prepare(target)
+
+
+def settings_of(archive: StoredArchive, settings: RestoreSettings) -> RestoreSettings:
+    """Those of one archive of all."""
+    target = settings.target / os.fsdecode(os.path.dirname(archive.path))
+    return replace(settings, archive=archive.path, paths=(), target=target)
 
 
 def _is_untouched(report: RestoreReport) -> bool:

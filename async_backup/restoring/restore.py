@@ -21,11 +21,11 @@ from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
 from async_backup.remote.places import SMALL, open_listed
 from async_backup.remote.store import open_archives
-from async_backup.restoring.choice import choose, wanted_members
+from async_backup.restoring.foreseen import look_ahead
 from async_backup.restoring.indexed import IndexedRestore
 from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted
 from async_backup.restoring.streamed import StreamedRestore
-from async_backup.restoring.target import check_empty, check_free, prepare
+from async_backup.restoring.target import check_empty, prepare
 from async_backup.stopping import unless_stopped
 from async_backup.unpack.late import LateSpool
 from async_backup.unpack.members import Unpacker
@@ -34,14 +34,12 @@ from async_backup.unpack.segment import unpacked_by
 from async_backup.unpackers import open_unpackers, open_unpackers_here
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from async_backup.archived import IndexedArchive
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteReader, RemoteStore
-    from async_backup.restoring.choice import Job
     from async_backup.restoring.model import RestoreListener, RestoreReport, RestoreSettings
     from async_backup.unpack.segment import Unpacked
     from async_backup.unpackers import Unpackers
@@ -177,10 +175,8 @@ class Restore:
 
     async def _unpack_indexed(self, archive: IndexedArchive, rules: UnpackRules, late: LateSpool) -> None:
         settings, limits = self._settings, self._settings.limits
-        jobs = await to_thread.run_sync(choose, archive.name, archive.segments, settings.wish)
+        jobs = await to_thread.run_sync(look_ahead, archive, settings)
         await to_thread.run_sync(prepare, settings.target)
-        if rules.overwrite is Overwrite.NEVER:
-            await to_thread.run_sync(_check_free, archive.name, settings.target, jobs)
         size = sum(job.segment.length for job in jobs)
         longest = max((job.segment.length for job in jobs), default=1)
         number = max(len(jobs), 1)
@@ -237,13 +233,6 @@ class Restore:
         finally:
             for unpacked in done:
                 self._progress.add(unpacked)
-
-
-def _check_free(name: str, target: Path, jobs: Sequence[Job]) -> None:
-    try:
-        check_free(target, wanted_members(jobs))
-    except ValueError as error:
-        raise DamagedArchive(f"{name}: its index cannot be read: {error}") from error
 
 
 def _is_there(path: bytes) -> bool:

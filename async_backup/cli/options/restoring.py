@@ -23,6 +23,10 @@ AsOf = Annotated[
     str | None,
     typer.Option("--as-of", metavar="TIME", help="With --all: the newest not after 2026-11-20.", show_default=False),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="List what would be restored, and write nothing.", rich_help_panel=_RESTORING),
+]
 Include = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,0 +1,81 @@
+"""`restore --dry-run`: what would be restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from anyio import to_thread
+
+from async_backup.archive_names import NameParser
+from async_backup.catalog import groups_of, read_catalog
+from async_backup.cli.output import complain
+from async_backup.cli.reading import Where, read_until_stopped, say_all
+from async_backup.errors import SERVER_GONE, BackupError, ExitCode, NotInArchive
+from async_backup.restoring.everything import settings_of
+from async_backup.restoring.foreseen import foresee
+from async_backup.tasks import side_by_side
+from async_backup.text import one_line
+from async_backup.ui.foreseen import foreseen_json, foreseen_lines
+
+if TYPE_CHECKING:
+    from anyio import Event
+
+    from async_backup.catalog import StoredArchive
+    from async_backup.remote.store import SftpStore
+    from async_backup.restoring.foreseen import Foreseen
+    from async_backup.restoring.model import RestoreSettings, Which
+
+
+def show_foreseen(settings: RestoreSettings, which: Which | None, *, as_json: bool, is_quiet: bool) -> NoReturn:
+    """Print it and exit: of the archive that the settings name, or of the newest of the entries in `which`."""
+
+    async def look(store: SftpStore, stop: Event) -> ExitCode:
+        async def show(foreseen: Foreseen) -> None:
+            lines = foreseen_json(foreseen) if as_json else iter(()) if is_quiet else foreseen_lines(foreseen)
+            await to_thread.run_sync(say_all, lines, stop, abandon_on_cancel=True)
+
+        catalog = await read_catalog(store, NameParser(settings.timestamp_formats))
+        if which is None:
+            await show(await foresee(store, catalog.find(settings.archive), settings))
+            return ExitCode.COMPLETE
+        all_of_them = _All(store, settings)
+        for some in groups_of(catalog.newest_of(*which)):
+            for foreseen in await side_by_side(all_of_them.foresee, some, at_once=len(some)):
+                if foreseen:
+                    await show(foreseen)
+        return all_of_them.exit_code()
+
+    where = Where(settings.destination, settings.ssh, settings.limits)
+    raise typer.Exit(read_until_stopped(where, look, as_json=as_json))
+
+
+class _All:
+    """The archives of a destination, of which one that cannot be restored is told of and costs no other."""
+
+    def __init__(self, store: SftpStore, settings: RestoreSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._failed = self._foreseen = 0
+
+    async def foresee(self, archive: StoredArchive) -> Foreseen | None:
+        try:
+            foreseen = await foresee(self._store, archive, settings_of(archive, self._settings))
+        except NotInArchive:
+            return None  # no pattern matches
+        except SERVER_GONE:
+            raise
+        except BackupError as error:
+            complain(f"error: {one_line(error)}")
+            self._failed += 1
+            return None
+        self._foreseen += 1
+        return foreseen
+
+    def exit_code(self) -> ExitCode:
+        """Raises NotInArchive where there is nothing to restore."""
+        if not self._foreseen and not self._failed:
+            raise NotInArchive(f"nothing in these archives is left by {self._settings.wish.told()}")
+        if self._failed:
+            return ExitCode.INCOMPLETE if self._foreseen else ExitCode.NOTHING_DONE
+        return ExitCode.COMPLETE

@@ -1,0 +1,80 @@
+"""What a restore will do, told before anything is written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from anyio import to_thread
+
+from async_backup.archive.member import HARD_LINK
+from async_backup.archived import NoIndex, read_archive
+from async_backup.errors import DamagedArchive
+from async_backup.remote.places import open_listed
+from async_backup.restoring.choice import choose, wanted_members
+from async_backup.restoring.target import check_free, prepare
+from async_backup.unpack.rules import Overwrite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from async_backup.archive.index import Member
+    from async_backup.archived import IndexedArchive
+    from async_backup.catalog import StoredArchive
+    from async_backup.remote.base import RemoteStore
+    from async_backup.restoring.choice import Job
+    from async_backup.restoring.model import RestoreSettings
+
+
+class Foreseen(NamedTuple):
+    """What of an archive would be restored, and into which directory."""
+
+    archive: StoredArchive
+    target: Path
+    jobs: Sequence[Job]
+
+    def members(self) -> Iterator[Member]:
+        """One by one, under the names that they would have in the directory."""
+        return wanted_members(self.jobs)
+
+    @property
+    def to_fetch(self) -> int:
+        """Bytes of the archive."""
+        return sum(job.segment.length for job in self.jobs)
+
+    def counts(self) -> tuple[int, int]:
+        """How many members there are, and the bytes of their files."""
+        sizes = [0 if member.type == HARD_LINK else member.size for member in self.members()]
+        return len(sizes), sum(sizes)
+
+
+async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreSettings) -> Foreseen:
+    """What `settings` want of the archive; it is not fetched, only its index.
+
+    Raises NotInArchive, RestoreError for what is in the way or a target that cannot be written to, DamagedArchive,
+    RemoteError.
+    """
+    try:
+        async with open_listed(store, archive.path, archive.size) as reader:
+            indexed = await read_archive(reader, archive.path)
+    except NoIndex as error:
+        raise DamagedArchive(f"{error}; what it would bring is not known before all of it is read") from error
+    return Foreseen(archive, settings.target, await to_thread.run_sync(look_ahead, indexed, settings))
+
+
+def look_ahead(archive: IndexedArchive, settings: RestoreSettings) -> list[Job]:
+    """The segments that a restore fetches; nothing is written. Raises as `foresee`."""
+    jobs = choose(archive.name, archive.segments, settings.wish)
+    if os.path.lexists(settings.target):
+        prepare(settings.target)  # which makes nothing then
+        if settings.overwrite is Overwrite.NEVER:
+            _check_free(archive.name, settings.target, jobs)
+    return jobs
+
+
+def _check_free(name: str, target: Path, jobs: Sequence[Job]) -> None:
+    try:
+        check_free(target, wanted_members(jobs))
+    except ValueError as error:
+        raise DamagedArchive(f"{name}: its index cannot be read: {error}") from error

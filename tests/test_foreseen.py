@@ -1,0 +1,105 @@
+"""`restore --dry-run`: what would be restored, told by indexes alone; nothing is written."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command import PROGRAM, backup_command, finished, login
+from tests.restores import tree
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    from tests.sshd import Sshd
+
+LARGE = 3_000_000
+
+
+@pytest.fixture
+def source(sshd: Sshd, target: Path, tmp_path: Path) -> Path:
+    """Backed up to `target`."""
+    source = tmp_path / "source"
+    (source / "wiki/docs").mkdir(parents=True)
+    (source / "wiki/docs/a.txt").write_text("text")
+    (source / "wiki/docs/b.txt").hardlink_to(source / "wiki/docs/a.txt")
+    (source / "wiki/zeros").write_bytes(bytes(LARGE))
+    (source / "mail").write_text("letters")
+    assert finished(backup_command(sshd, source, to=target)).returncode == 0
+    return source
+
+
+@pytest.fixture
+def target(sshd: Sshd, tmp_path: Path) -> Path:
+    return sshd.directory / tmp_path.name
+
+
+def foreseen(sshd: Sshd, target: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return finished([*PROGRAM, "restore", sshd.destination(target), "--dry-run", *arguments, *login(sshd)])
+
+
+@pytest.mark.usefixtures("source")
+def test_what_would_be_restored_is_listed_as_ls_does_it(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    done = foreseen(sshd, target, "wiki", "docs", "--to", str(tmp_path / "back"))
+    *lines, total = done.stdout.splitlines()
+    assert [line.split()[5:] for line in lines] == [
+        ["wiki/docs"],
+        ["wiki/docs/a.txt"],
+        ["wiki/docs/b.txt", "link", "to", "wiki/docs/a.txt"],
+    ]
+    assert total.startswith("would restore 3 members of wiki-")
+    assert f" to {tmp_path}/back: 4 B, " in total
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.usefixtures("source")
+def test_in_json_it_is_an_object_a_member_under_the_name_that_it_would_have(
+    sshd: Sshd, target: Path, tmp_path: Path
+) -> None:
+    done = foreseen(sshd, target, "wiki", "--include", "b.*", "--to", str(tmp_path / "back"), "--json")
+    [told] = map(json.loads, done.stdout.splitlines())
+    assert (told["event"], told["path"], told["type"], told["size"]) == ("would_restore", "wiki/docs/b.txt", "file", 4)
+
+
+def test_it_is_what_is_restored_then(sshd: Sshd, source: Path, target: Path, tmp_path: Path) -> None:
+    options = ["--all", "--exclude", "docs/b*", "--to", str(tmp_path / "back"), "--json"]
+    told = {json.loads(line)["path"] for line in foreseen(sshd, target, *options).stdout.splitlines()}
+    assert finished([*PROGRAM, "restore", sshd.destination(target), *options, *login(sshd)]).returncode == 0
+    assert told == set(tree(tmp_path / "back")) == set(tree(source)) - {"wiki/docs/b.txt"}
+
+
+@pytest.mark.usefixtures("source")
+def test_what_is_in_the_way_is_named_as_a_restore_would(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    (tmp_path / "back").mkdir()
+    (tmp_path / "back/mail").write_text("mine")
+    one = foreseen(sshd, target, "mail", "--to", str(tmp_path / "back"))
+    assert (one.returncode, one.stdout) == (1, "")
+    assert f"these exist already in {tmp_path}/back: mail" in one.stderr
+    every = foreseen(sshd, target, "--all", "--to", str(tmp_path / "back"))
+    assert (every.returncode, every.stderr) == (3, one.stderr)
+    assert every.stdout.count("would restore") == 1
+    assert foreseen(sshd, target, "--all", "--to", str(tmp_path / "back"), "--overwrite", "always").returncode == 0
+    assert tree(tmp_path / "back") == {"mail": b"mine"}
+
+
+@pytest.mark.usefixtures("source")
+def test_quietly_only_trouble_is_told(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    done = foreseen(sshd, target, "wiki", "--to", str(tmp_path / "back"), "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    none = foreseen(sshd, target, "--all", "--include", "*.odt", "--to", str(tmp_path / "back"), "--quiet")
+    assert (none.returncode, none.stderr) == (1, "error: nothing in these archives is left by --include *.odt\n")
+
+
+@pytest.mark.usefixtures("source")
+def test_of_an_archive_without_an_index_nothing_is_known_before_it_is_read(
+    sshd: Sshd, target: Path, tmp_path: Path
+) -> None:
+    [archive] = target.glob("mail-*.tar.gz")
+    archive.write_bytes(archive.read_bytes()[:-1])
+    done = foreseen(sshd, target, "mail", "--to", str(tmp_path / "back"))
+    assert done.returncode == 1
+    assert "what it would bring is not known before all of it is read" in done.stderr
