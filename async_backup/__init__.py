@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from async_backup.backup import backup
+    from async_backup.backing_up import backup
     from async_backup.config import Destination, Limits, Settings, SshSettings
     from async_backup.errors import BackupError
     from async_backup.model import Report
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BackupError", "Destination", "Limits", "Report", "Settings", "SshSettings", "backup"]
 
 _HOMES = {
-    "backup": "async_backup.backup",
+    "backup": "async_backup.backing_up",
     "BackupError": "async_backup.errors",
     "Destination": "async_backup.config",
     "Limits": "async_backup.config",

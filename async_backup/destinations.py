@@ -13,7 +13,7 @@ from anyio import Event, move_on_after
 from async_backup.archive_names import SUFFIX, NameParser
 from async_backup.catalog import catalog_of
 from async_backup.errors import BackupError, RemoteError, Unreachable
-from async_backup.events import Connected, DestinationLost, LeftoverRemoved
+from async_backup.events import Connected, DestinationLost, FewerConnections, LeftoverRemoved
 from async_backup.remote.discarding import CLEANUP_GRACE
 from async_backup.remote.places import path_in
 from async_backup.remote.privacy import Privacy
@@ -58,6 +58,7 @@ class Destinations:
 
     async def keep(self, destination: Destination, settled: Event, over: Event) -> None:
         """Keep a destination open until the run is over; `settled` is set once it is ready, or lost."""
+        name, wanted = str(destination), self._settings.limits.connections
         try:
             store = open_store(
                 destination,
@@ -66,14 +67,15 @@ class Destinations:
                 algorithm=self._settings.hash,
                 verify=self._settings.verify,
                 rate=self._rate,
+                when_fewer=lambda there, error: self._listener(FewerConnections(name, there, wanted, str(error))),
             )
             async with store as opened:
-                self.opened.transfers.append(await self._ready(opened, str(destination)))
+                self.opened.transfers.append(await self._ready(opened, name))
                 settled.set()
                 await over.wait()
                 await self._make_durable(opened)
         except BackupError as error:
-            self._lose(str(destination), error)
+            self._lose(name, error)
         finally:
             settled.set()
 

@@ -123,6 +123,16 @@ class EntryUploaded:
 
 
 @dataclass(frozen=True, slots=True)
+class FewerConnections:
+    """The run goes on over fewer connections than were `wanted`: the server takes no more, or not again."""
+
+    destination: str
+    connections: int
+    wanted: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReuseRefused:
     """A server makes no "links" to older archives, or no "copies" of segments of them, or not this one: it is sent.
 
@@ -177,6 +187,7 @@ Event = (
     | FileProblem
     | EntryUploaded
     | ReuseRefused
+    | FewerConnections
     | AttemptFailed
     | EntryEnded
     | Stopping

@@ -37,8 +37,11 @@ class BlackHole:
     """Swallow whatever comes, from both sides, ends of connections too. It is lost for good."""
 
 
+@dataclass(frozen=True)
 class Refuse:
-    """Reset each new connection as soon as it is made; those already made go on."""
+    """Reset each new connection as soon as it is made, but for the first ones of all; those already made go on."""
+
+    beyond: int = 0
 
 
 Fault = Cut | BlackHole | Refuse
@@ -104,13 +107,13 @@ class FaultProxy:
             writer.transport.abort()
             return
         self.connections += 1
-        task = asyncio.create_task(self._serve(reader, writer))
+        task = asyncio.create_task(self._serve(reader, writer, self.connections))
         self._tasks.append(task)
         task.add_done_callback(lambda _: writer.transport.abort())  # cancelled before its first step, it closes nothing
 
-    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter, number: int) -> None:
         try:
-            if isinstance(self.fault, Refuse):
+            if isinstance(self.fault, Refuse) and number > self.fault.beyond:
                 self.fired += 1
                 raise ConnectionRefusedError
             server, to_server = await asyncio.open_connection(HOST, self._target_port)

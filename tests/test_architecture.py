@@ -46,7 +46,7 @@ LAYERS = [
     ["async_backup.linking"],
     ["async_backup.pipeline"],
     [
-        "async_backup.backup",
+        "async_backup.backing_up",
         "async_backup.restoring",
         "async_backup.listing",
         "async_backup.pruning",

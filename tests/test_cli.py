@@ -412,6 +412,7 @@ def test_every_option_has_help() -> None:
 def test_the_package_can_be_called_from_a_program(sshd: Sshd, source: Path, target: Path) -> None:
     program = f"""
 import anyio, async_backup
+from dataclasses import replace
 from pathlib import Path
 if __name__ == "__main__":
     settings = async_backup.Settings(
@@ -421,10 +422,12 @@ if __name__ == "__main__":
     )
     report = anyio.run(async_backup.backup, settings)
     print(report.exit_code, len(report.committed))
+    again = anyio.run(async_backup.backup, replace(settings, timestamp_format="%F-second"))
+    print(again.exit_code, len(again.committed))
 """
     done = finished([sys.executable, "-c", program])
-    assert (done.stdout, done.stderr) == ("0 2\n", "")
-    assert len(archives(target)) == 4
+    assert (done.stdout, done.stderr) == ("0 2\n0 2\n", "")
+    assert len(archives(target)) == 8
 
 
 @pytest.mark.parametrize("redirection", ["> /dev/full", ">&-", ">&- 2>&-", "<&-", "| true"])

@@ -30,6 +30,7 @@ from async_backup.events import (
     EntryStarted,
     EntryUploaded,
     Event,
+    FewerConnections,
     FileProblem,
     LeftoverRemoved,
     ReuseRefused,
@@ -64,6 +65,7 @@ INFO: list[object] = [
     EntryEnded(COMMITTED),
     EntryEnded(replace(COMMITTED, same_as=b"docs-1.tar.gz")),
     ReuseRefused("me@nas:/b", "links", "nas: no such request"),
+    FewerConnections("me@nas:/b", 2, 4, "nas: refused"),
     RunEnded(Report((COMMITTED,), seconds=2.0)),
     HookSaid("after", "hello"),
 ]

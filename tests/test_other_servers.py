@@ -11,7 +11,7 @@ import psutil
 import pytest
 from anyio import create_task_group, fail_after
 
-from async_backup.backup import backup
+from async_backup.backing_up import backup
 from async_backup.config import Settings, Verify
 from tests.embedded import embedded_server
 from tests.file_faults import DropConnection, InOrderOnly

@@ -19,7 +19,7 @@ import pytest
 from anyio import Event
 
 from async_backup import unpack_process
-from async_backup.backup import backup
+from async_backup.backing_up import backup
 from async_backup.config import Destination, Limits, Settings, SshSettings
 from async_backup.restoring.model import BytesRestored, RestoreSettings
 from async_backup.restoring.restore import restore

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from anyio import Event, move_on_after, sleep
 
-from async_backup.backup import backup
+from async_backup.backing_up import backup
 from async_backup.benching.cpu import watched_cpu
 from async_backup.benching.results import NotMeasured, WholeJob
 from async_backup.errors import BackupError

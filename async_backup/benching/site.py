@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, move_on_after, sleep
 
 from async_backup.errors import SERVER_GONE, BackupError, RemoteError, RemoteNotFound
 from async_backup.remote import steps
-from async_backup.remote.pool import open_pool
+from async_backup.remote.pool import Pool
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.remote.ssh.examine import remove_directory
 from async_backup.tasks import task_group
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from async_backup.config import Destination, SshSettings
     from async_backup.remote.naming import RunId
-    from async_backup.remote.pool import Pool
 
 _NAME = b"bench"
 _PREFIX = b".bench."
@@ -153,9 +152,9 @@ async def open_site(
     not be removed is added to `leftovers`.
     """
     dialer = await Dialer.prepare(destination, ssh)
-    pool = open_pool(dialer, connections=1, channels=1, retries=retries, timeout=ssh.timeout, with_shell=False)
-    async with pool as opened:
-        site = Site(opened, leftovers)
+    pool = Pool(dialer, connections=1, channels=1, retries=retries, timeout=ssh.timeout)
+    async with pool.opened(with_shell=False):
+        site = Site(pool, leftovers)
         try:
             await site.make(destination.directory, run)
             yield site

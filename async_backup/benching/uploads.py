@@ -15,7 +15,7 @@ from async_backup.errors import BackupError, ConnectionDropped, RemoteError
 from async_backup.remote import steps
 from async_backup.remote.handles import close_quietly
 from async_backup.remote.order import Order, order_of
-from async_backup.remote.pool import open_pool
+from async_backup.remote.pool import Pool
 from async_backup.remote.ssh.channel import OpenFlags
 from async_backup.remote.ssh.dial import Dialer
 from async_backup.tasks import task_group
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from async_backup.config import Destination, SshSettings
-    from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.handle import Handle
@@ -224,6 +223,6 @@ async def open_uploads(
 ) -> AsyncIterator[Uploads]:
     """Connections for as long as the block lasts; the file at `path` stays. Raises BackupError."""
     dialer = await Dialer.prepare(destination, ssh)
-    sizes = {"connections": most.connections, "channels": most.channels}
-    async with open_pool(dialer, **sizes, retries=0, timeout=ssh.timeout, with_shell=False) as pool:
+    pool = Pool(dialer, connections=most.connections, channels=most.channels, retries=0, timeout=ssh.timeout)
+    async with pool.opened(with_shell=False):
         yield Uploads(pool, path, round_trip)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import Event
 
-from async_backup.backup import backup
+from async_backup.backing_up import backup
 from async_backup.cli.output import complain
 from async_backup.cli.state import state_directory
 from async_backup.durations import parse_seconds

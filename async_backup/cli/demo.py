@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from anyio import to_thread
 
-from async_backup.backup import backup
+from async_backup.backing_up import backup
 from async_backup.cli.demo_after import AfterTheBackup, indented, step
 from async_backup.cli.execute import run_until_stopped
 from async_backup.cli.output import say

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from async_backup.archive_names import NameParser
-from async_backup.backup import backup
+from async_backup.backing_up import backup
 from async_backup.cli.output import say
 from async_backup.config import DEFAULT_TIMESTAMP, Limits
 from async_backup.demo.sample import differences, extract

@@ -17,7 +17,7 @@ from async_backup.errors import BackupError, RemoteError
 from async_backup.remote import steps
 from async_backup.remote.base import READBACK
 from async_backup.remote.order import Order, order_of
-from async_backup.remote.pool import open_pool
+from async_backup.remote.pool import Pool
 from async_backup.remote.rate import RateLimit
 from async_backup.remote.reading import StripedReader
 from async_backup.remote.striped import new_file
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from async_backup.doctor.model import Finding
     from async_backup.doctor.patient import Patient
-    from async_backup.remote.pool import Pool
     from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.connection import Connection
     from async_backup.remote.ssh.handle import Handle
@@ -146,11 +145,12 @@ async def measure_rate(patient: Patient) -> Finding:
         return skipped(Step.RATE, f"only {size(free)} are free")
     learnt = patient.learnt
     connections, channels = learnt.connections or 1, learnt.channels or 1
-    how = {"connections": connections, "channels": channels, "retries": 1}
+    timeout = patient.settings.ssh.timeout
     path = await patient.new_name()
     patient.litter.note_file(path)
     await patient.hang_up()
-    async with open_pool(patient.dialer, **how, timeout=patient.settings.ssh.timeout, with_shell=False) as pool:
+    pool = Pool(patient.dialer, connections=connections, channels=channels, retries=1, timeout=timeout)
+    async with pool.opened(with_shell=False):
         await _filled(pool, connections * channels)
         order = await order_of(await pool.channel(), path)
         await patient.litter.remove_file(await pool.channel(), path)

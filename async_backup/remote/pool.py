@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,12 +15,15 @@ from async_backup.remote.retry import pause_before, retried
 from async_backup.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
     from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.commands import Commands
     from async_backup.remote.ssh.dial import Dialer
     from async_backup.remote.ssh.shell import Shell
+
+WhenFewer = Callable[[int, BackupError], None]
+"""Told how many connections there are, and why no more, where the server does not take as many as were wanted."""
 
 SLOWEST_HASHING = 2 << 20
 """Bytes a second of the slowest server: a digest may take a file's size by this, and the time limit."""
@@ -31,14 +35,24 @@ _DIALS_AT_ONCE = 3
 
 
 class Pool:
-    """Lends channels to requests that share them. Use `open_pool`."""
+    """Lends channels to requests that share them, for as long as it is `opened`."""
 
-    def __init__(self, dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        *,
+        connections: int,
+        channels: int,
+        retries: int,
+        timeout: float,
+        when_fewer: WhenFewer = lambda *_: None,
+    ) -> None:
         self._dialer = dialer
         self._wanted_connections = connections
         self._channels_each = channels
         self._retries = retries
         self._timeout = timeout
+        self._when_fewer = when_fewer
         self._links: list[Link] = []
         self._hashing: Link | None = None
         self._turn_to_hash = Lock()
@@ -141,7 +155,7 @@ class Pool:
             if link.shell:
                 link.shell.close()
 
-    async def connect(self, *, with_shell: bool) -> None:
+    async def _connect(self, *, with_shell: bool) -> None:
         """Make the first connection with one channel; with a shell too, where the server lets us; raises BackupError.
 
         A connection that is lost while that is done is replaced. A shell that is wanted later may find all the sessions
@@ -150,7 +164,7 @@ class Pool:
         link = await retried(partial(self._new_link, with_shell=with_shell), self._retries)
         self._links.append(link)
 
-    async def keep_filled(self) -> None:
+    async def _keep_filled(self) -> None:
         """Open what is missing, and again whenever something is lost; never returns."""
         attempt = 0
         while True:
@@ -172,8 +186,11 @@ class Pool:
 
     async def _give_up(self, error: BackupError) -> None:
         """Go on with what there is; with nothing, tell everybody who waits."""
-        if self.usable_channels():
-            self._wanted_connections = len({channel.connection for channel in self.usable_channels()})
+        if usable := self.usable_channels():
+            there = len({channel.connection for channel in usable})
+            if there < self._wanted_connections:
+                self._when_fewer(there, error)
+            self._wanted_connections = there
             return
         self._failure = error
         await self._notify()
@@ -217,7 +234,7 @@ class Pool:
         async with self._change:
             self._change.notify_all()
 
-    async def watch(self) -> None:
+    async def _watch(self) -> None:
         """Discard channels that give no answer; never returns."""
         while True:
             await sleep(self._timeout / _CHECKS_A_TIMEOUT)
@@ -238,7 +255,21 @@ class Pool:
         if stalled:
             self._loss.set()
 
-    async def close(self) -> None:
+    @asynccontextmanager
+    async def opened(self, *, with_shell: bool) -> AsyncIterator[None]:
+        """For a block that begins with the first channel; others follow in the background. Raises BackupError.
+
+        Without `with_shell` no shell is opened before somebody asks for one.
+        """
+        try:
+            await self._connect(with_shell=with_shell)
+            async with _in_background(self._keep_filled, self._watch):
+                yield
+        finally:
+            with CancelScope(shield=True):
+                await self._close()
+
+    async def _close(self) -> None:
         """End all connections, at once where they do not answer."""
         links = self._all_links()
         with move_on_after(_CLOSING_GRACE, shield=True):
@@ -268,21 +299,3 @@ async def _in_background(*calls: Callable[[], Awaitable[None]]) -> AsyncIterator
         finally:
             for scope in scopes:
                 scope.cancel()
-
-
-@asynccontextmanager
-async def open_pool(
-    dialer: Dialer, *, connections: int, channels: int, retries: int, timeout: float, with_shell: bool
-) -> AsyncIterator[Pool]:
-    """A pool with its first channel open; the others follow in the background. Raises BackupError.
-
-    Without `with_shell` no shell is opened before somebody asks for one.
-    """
-    pool = Pool(dialer, connections=connections, channels=channels, retries=retries, timeout=timeout)
-    try:
-        await pool.connect(with_shell=with_shell)
-        async with _in_background(pool.keep_filled, pool.watch):
-            yield pool
-    finally:
-        with CancelScope(shield=True):
-            await pool.close()

@@ -12,7 +12,7 @@ from async_backup.config import Verify
 from async_backup.errors import ConnectionDropped, RemoteError, RemoteNotFound
 from async_backup.remote import steps
 from async_backup.remote.digest import ServerDigests, ways
-from async_backup.remote.pool import open_pool
+from async_backup.remote.pool import Pool
 from async_backup.remote.privacy import Privacy
 from async_backup.remote.probe import Probe
 from async_backup.remote.rate import RateLimit
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from async_backup.config import Limits, SshSettings
     from async_backup.remote.base import RemoteEntry, RemoteReader, StoredDigest
     from async_backup.remote.naming import RunId
-    from async_backup.remote.pool import Pool
+    from async_backup.remote.pool import WhenFewer
     from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.striped import StripedFile
 
@@ -209,14 +209,17 @@ async def open_store(
     algorithm: str,
     verify: Verify,
     rate: RateLimit | None = None,
+    when_fewer: WhenFewer = lambda *_: None,
 ) -> AsyncIterator[SftpStore]:
     """A store that is connected and has its directory; `try_out` tells whether it can be used, and how.
 
     Raises BackupError where nothing can be done there.
 
-    `rate` is one that several stores share; without it the store has its own, of `limits`.
+    `rate` is one that several stores share; without it the store has its own, of `limits`. `when_fewer` is told of
+    connections that there are not.
     """
-    async with _connected(destination, ssh, limits, algorithm, rate, with_shell=True) as store:
+    connected = _connected(destination, ssh, limits, algorithm, rate, with_shell=True, when_fewer=when_fewer)
+    async with connected as store:
         await store.prepare(destination.directory, verify)
         yield store
 
@@ -249,8 +252,16 @@ async def _connected(
     rate: RateLimit | None,
     *,
     with_shell: bool,
+    when_fewer: WhenFewer = lambda *_: None,
 ) -> AsyncIterator[SftpStore]:
     dialer = await Dialer.prepare(destination, ssh)
-    pool_limits = {"connections": limits.connections, "channels": limits.channels, "retries": limits.retries}
-    async with open_pool(dialer, **pool_limits, timeout=ssh.timeout, with_shell=with_shell) as pool:
+    pool = Pool(
+        dialer,
+        connections=limits.connections,
+        channels=limits.channels,
+        retries=limits.retries,
+        timeout=ssh.timeout,
+        when_fewer=when_fewer,
+    )
+    async with pool.opened(with_shell=with_shell):
         yield SftpStore(pool, limits, algorithm, ssh.timeout, rate or RateLimit(limits.rate))

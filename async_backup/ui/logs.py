@@ -15,6 +15,7 @@ from async_backup.events import (
     EntrySkipped,
     EntryStarted,
     EntryUploaded,
+    FewerConnections,
     FileProblem,
     LeftoverRemoved,
     ReuseRefused,
@@ -29,7 +30,7 @@ from async_backup.hooks.model import HookFailed, HookSaid, PingFailed
 from async_backup.model import Committed, Failed, Interrupted
 from async_backup.text import one_line, shown, size
 from async_backup.ui.hooks import hook_line
-from async_backup.ui.plain import empty, refused
+from async_backup.ui.plain import empty, fewer, refused
 from async_backup.ui.summary import summary
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class LogPrinter:
                 _log(_WARNING, f"attempt {attempt} at {where} failed, trying again: {one_line(error)}")
             case ReuseRefused():
                 _log(_INFO, refused(event))
+            case FewerConnections():
+                _log(_INFO, fewer(event))
             case EntryEnded(outcome):
                 self._ended(outcome)
             case Stopping():

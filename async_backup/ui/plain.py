@@ -13,6 +13,7 @@ from async_backup.events import (
     EntryEnded,
     EntrySkipped,
     EntryStarted,
+    FewerConnections,
     FileProblem,
     LeftoverRemoved,
     ReuseRefused,
@@ -44,7 +45,7 @@ class PlainPrinter(Lines):
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Connected() | DestinationLost() | ReuseRefused():
+            case Connected() | DestinationLost() | ReuseRefused() | FewerConnections():
                 self._destination(event)
             case LeftoverRemoved(path):
                 self._out(f"removed what a dead run left: {shown(path)}")
@@ -71,11 +72,13 @@ class PlainPrinter(Lines):
             case _:
                 pass
 
-    def _destination(self, event: Connected | DestinationLost | ReuseRefused) -> None:
+    def _destination(self, event: Connected | DestinationLost | ReuseRefused | FewerConnections) -> None:
         if isinstance(event, Connected):
             self._connected(event)
         elif isinstance(event, ReuseRefused):
             self._out(refused(event))
+        elif isinstance(event, FewerConnections):
+            self._out(fewer(event))
         else:
             self._told.append(event.error)
             self._err(f"NOTHING IS STORED at {shown(event.destination)}: {one_line(event.error)}")
@@ -148,6 +151,12 @@ def route(entry: Entry, destination: str) -> str:
 def refused(event: ReuseRefused) -> str:
     """What to say of a server that does not help to send less."""
     return f"no {event.what} at {shown(event.destination)}, sent instead: {shown(event.reason)}"
+
+
+def fewer(event: FewerConnections) -> str:
+    """What to say of connections that a server does not take."""
+    there = counted(event.connections, "connection")
+    return f"only {there} to {shown(event.destination)}, not {event.wanted}: {shown(event.reason)}"
 
 
 def empty(event: SourceEmpty) -> str:
