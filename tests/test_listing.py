@@ -12,7 +12,7 @@ import pytest
 from async_backup.archive.index import FOOTER_SIZE, read_footer
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteNotFound
 from async_backup.listing.archives import Listing, list_archives
-from async_backup.ui.listing import listing_lines
+from async_backup.ui.listing import listing_lines, outdated_lines
 from tests.command import PROGRAM, backup_command, finished, login
 from tests.shelf import BASE, NAMES, Shelf, archive_name, at, whole_archive
 
@@ -221,3 +221,42 @@ class TestCommand:
         assert (done.returncode, done.stdout) == (1, "")
         assert "there is no archive of wiki" in done.stderr
         assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_newest_of_each_entry_is_the_last_one_that_is_whole() -> None:
+    shelf = Shelf()
+    for entry, day in (("wiki", 2), ("wiki", 5), ("mail", 3)):
+        shelf.put_archive(entry, at(day))
+    shelf.put_archive("wiki", at(9), content=whole_archive()[:-1])
+    shelf.put_archive("cut", at(9), content=whole_archive()[:-1])
+    shelf.put(BASE + b"/theirs.tar.gz", whole_archive())
+    listing = await list_archives(shelf, NAMES)
+    newest = {entry: archive and archive.when for entry, archive in listing.newest().items()}
+    assert newest == {b"cut": None, b"mail": at(3), b"wiki": at(5)}
+    assert set(listing.outdated(at(3))) == {b"cut"}
+    assert set(listing.outdated(at(4))) == {b"cut", b"mail"}
+    assert list(outdated_lines(listing.outdated(at(4)), at(4))) == [
+        "too old: cut: it has no archive that is known to be whole",
+        f"too old: mail: its newest archive is of {at(3):%Y-%m-%d %H:%M:%S}, 24 h 00 min ago",
+    ]
+    assert list(outdated_lines(listing.outdated(at(7)), at(7)))[2].endswith(", 2 days ago")
+
+
+def test_an_entry_without_a_new_archive_is_an_exit_code_of_its_own(sshd: Sshd, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "wiki").mkdir(parents=True)
+    assert finished(backup_command(sshd, source, to=target)).returncode == 0
+    for path in target.iterdir():
+        path.rename(str(path).replace("wiki-20", "old-19"))
+    assert finished(backup_command(sshd, source, to=target)).returncode == 0
+
+    def listed(*options: str) -> tuple[int, str]:
+        done = finished([*PROGRAM, "list", sshd.destination(target), *options, *login(sshd)])
+        return done.returncode, done.stderr
+
+    code, told = listed("--max-age", "1h")
+    assert (code, told.count("\n")) == (3, 1)
+    assert told.startswith("too old: old: its newest archive is of 19")
+    assert listed("wiki", "--max-age", "1h") == (0, "")
+    assert listed("--max-age", "999999d") == (0, "")
+    assert listed("--max-age", "soon")[0] == 2

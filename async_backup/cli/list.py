@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from async_backup.archive_names import NameParser
 from async_backup.cli.execute import fail
 from async_backup.cli.options import archives, connection, output, tuning
 from async_backup.cli.options import profile as from_profile
-from async_backup.cli.output import say_result
+from async_backup.cli.output import complain, say_result
 from async_backup.cli.places import at_each, places
 from async_backup.cli.reading import read_until_stopped, where_of
+from async_backup.durations import parse_seconds
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.listing.archives import list_archives
 from async_backup.ui.json_lines import json_line
-from async_backup.ui.listing import listed_fields, listing_lines
+from async_backup.ui.listing import listed_fields, listing_lines, outdated_lines
 
 if TYPE_CHECKING:
     from anyio import Event
@@ -31,6 +33,7 @@ def list_(
     to: from_profile.Places = None,
     profile: from_profile.Profile = None,
     config: from_profile.Config = None,
+    max_age: archives.MaxAge = None,
     timestamp_format: archives.TimestampFormats = None,
     port: connection.Port = None,
     key: connection.Keys = None,
@@ -55,6 +58,7 @@ def list_(
         is_detailed = bool(wanted) or verbose or as_json
         wheres = [where_of(each, port, key, known_hosts, ssh_config, timeout, retries) for each in destinations]
         names = NameParser(archives.formats(timestamp_format))
+        age = None if max_age is None else timedelta(seconds=parse_seconds(max_age))
     except SettingsError as error:
         fail(error, as_json=as_json)
 
@@ -67,6 +71,18 @@ def list_(
         lines = listing_lines(listing, str(wheres[number].destination), is_detailed=is_detailed)
         for line in map(json_line, map(listed_fields, listing.archives)) if as_json else lines:
             say_result(line)
-        return ExitCode.COMPLETE
+        return ExitCode.COMPLETE if age is None or _is_recent(listing, age) else ExitCode.INCOMPLETE
 
     at_each(destinations, list_at, as_json=as_json)
+
+
+def _is_recent(listing: Listing, age: timedelta) -> bool:
+    """Whether every entry has a new archive, and there are entries; what has none is told."""
+    now = datetime.now()
+    outdated = listing.outdated(now - min(age, now - datetime.min))
+    for line in outdated_lines(outdated, now):
+        complain(line)
+    if not listing.newest():
+        complain("too old: there is no archive at all")
+        return False
+    return not outdated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.catalog import catalog_of, read_directories
@@ -10,6 +11,7 @@ from async_backup.remote.naming import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from async_backup.archive.index import Footer
     from async_backup.archive_names import NameParser
@@ -35,6 +37,22 @@ class Listing(NamedTuple):
 
     archives: tuple[ListedArchive, ...]
     temporary: tuple[bytes, ...]
+
+    def newest(self) -> dict[bytes, StoredArchive | None]:
+        """Of each entry the newest archive that ends as ours do, by the time in its name; None where it has none."""
+        timed = (listed for listed in self.archives if listed.archive.when is not None)
+        return {
+            entry: next((listed.archive for listed in reversed(list(archives)) if listed.footer), None)
+            for entry, archives in groupby(timed, key=lambda listed: listed.archive.entry)
+        }
+
+    def outdated(self, before: datetime) -> dict[bytes, StoredArchive | None]:
+        """The newest archives of entries that have none from `before` or later."""
+        return {
+            entry: archive
+            for entry, archive in self.newest().items()
+            if archive is None or archive.when is None or archive.when < before
+        }
 
 
 async def list_archives(

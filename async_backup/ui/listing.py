@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive.index import CHANGED
 from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
-from async_backup.text import counted, shown, size
+from async_backup.text import counted, duration, shown, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from async_backup.archive.index import Footer, Member
     from async_backup.catalog import StoredArchive
@@ -28,6 +28,8 @@ _TYPES = {
     FIFO: ("fifo", stat.S_IFIFO),
 }
 _UNKNOWN = ("unknown", 0)
+_IN_DAYS = 2 * 86_400
+"""Seconds from which on an age is told in days."""
 _OTHER_TIME = "* its name tells no time: when it was last written to, by the server's clock"
 
 
@@ -84,6 +86,20 @@ def _total_lines(archives: Sequence[ListedArchive]) -> Iterator[str]:
     lacking = sum(listed.footer is not None and listed.footer.is_incomplete for listed in archives)
     more += [f"{lacking} incomplete: something changed or could not be read when they were made"] if lacking else []
     yield ", ".join([f"{counted(len(archives), 'archive')} of {entries}: {total}", *more])
+
+
+def outdated_lines(outdated: Mapping[bytes, StoredArchive | None], now: datetime) -> Iterator[str]:
+    """A line for each entry that has no archive that is new enough."""
+    for entry, archive in outdated.items():
+        if archive is None or archive.when is None:
+            yield f"too old: {shown(entry)}: it has no archive that is known to be whole"
+        else:
+            ago = _age((now - archive.when).total_seconds())
+            yield f"too old: {shown(entry)}: its newest archive is of {when_of(archive)}, {ago} ago"
+
+
+def _age(seconds: float) -> str:
+    return duration(seconds) if seconds < _IN_DAYS else counted(int(seconds // 86_400), "day")
 
 
 def listed_fields(listed: ListedArchive) -> dict[str, object]:

@@ -91,6 +91,14 @@ Entries = Annotated[
         metavar="ENTRY", help="Entries, such as wiki for wiki-2026-11-20T031500.tar.gz.", show_default="all"
     ),
 ]
+MaxAge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE",
+        help="Exit with 3 and name the entries whose newest archive is older than 36h or 2d, by the time in its name.",
+        show_default=False,
+    ),
+]
 ListedPaths = Annotated[
     list[str] | None,
     typer.Argument(
