@@ -98,11 +98,18 @@ class OneAtATime(Fault):
 
 
 class DiesOnSeveral(Fault):
-    """The shell ends where the digest command is given several files."""
+    """The shell ends where the digest command is given several files: always, or the n-th time only."""
+
+    def __init__(self, only: int | None = None) -> None:
+        super().__init__()
+        self._only = only
+        self._times = 0
 
     async def before_several(self) -> None:
-        self.hit()
-        raise EOFError
+        self._times += 1
+        if self._only in {None, self._times}:
+            self.hit()
+            raise EOFError
 
 
 class HangsOnSeveral(Fault):

@@ -112,6 +112,18 @@ async def test_a_server_that_has_trouble_with_several_is_bothered_with_them_once
     assert trouble.fired == 1
 
 
+async def test_where_several_were_answered_before_a_lost_shell_is_no_reason_to_ask_for_each(tmp_path: Path) -> None:
+    commands, death = CountSeveral(), DiesOnSeveral(only=3)
+    async with store_with(tmp_path, commands, death) as store:
+        expected = put_small(tmp_path)
+        for _ in range(3):
+            assert await digests(store, SMALL) == expected
+        assert death.fired == 1
+        before = commands.fired
+        assert await digests(store, SMALL) == expected
+        assert commands.fired > before
+
+
 async def test_a_shell_that_ends_with_several_is_replaced(tmp_path: Path) -> None:
     async with store_with(tmp_path, ShellEndsOnce(command=9)) as store:
         expected = put_small(tmp_path)

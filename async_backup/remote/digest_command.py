@@ -31,7 +31,7 @@ _LONGEST = 512
 """Bytes of a path for that: what many of them print stays far below what a shell of ours may answer."""
 
 _PATIENCE = 3
-"""Such answers that were not understood before files are asked for one by one from then on."""
+"""Such answers in a row that were of no use before files are asked for one by one for good."""
 
 _MOST = 64
 _PAUSE = 0.02
@@ -68,7 +68,9 @@ class DigestCommand:
         self._command: str | None = None
         self._together = Together(self._of_several, pause=_PAUSE, most=_MOST)
         self._patience = _PATIENCE
-        """How often an answer about several files may yet not be understood, as where one of them is missing."""
+        """How many answers about several files may yet be of no use, as where one of them is missing."""
+        self._has_answered = False
+        """Whether there was one that was: no answer at all is no fault of the server's then."""
 
     async def find(self, path: bytes, expected: str) -> str:
         """The command that gives the digest `expected` for the file at `path`; `digest` uses it from now on.
@@ -141,8 +143,10 @@ class DigestCommand:
         try:
             answer = await (await self._runner()).run(line, self._timeout + size / SLOWEST_HASHING, size)
         except RemoteError:  # a lost connection too: each finds out for itself, and tries again for itself
-            self._patience = 0
+            self._patience = self._patience - 1 if self._has_answered else 0
             return nothing
         values = self._lines.digests(answer, self._algorithm, paths)
-        self._patience -= values is None
+        if values:
+            self._has_answered = True
+        self._patience = _PATIENCE if values else self._patience - 1
         return values or nothing
