@@ -74,6 +74,39 @@ async def test_a_directory_that_nothing_leaves_out_comes_back_as_it_was(source: 
     assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o700, 1_234_567_890_123_456_789)
 
 
+async def test_a_directory_that_matches_comes_back_itself_and_one_that_is_left_out_does_not(
+    source: Path, tmp_path: Path
+) -> None:
+    (source / "empty").mkdir(mode=0o700)
+    (source / "pictures").chmod(0o750)
+    store = store_of(archive_of(source))
+    await restore_from(store, tmp_path / "in", include=("empty/", "/pictures/"), exclude=("*.*", "raw/"))
+    assert tree(tmp_path / "in/entry") == {"empty": "/", "pictures": "/"}
+    assert (tmp_path / "in/entry/pictures").stat().st_mode & 0o777 == 0o750
+    await restore_from(store, tmp_path / "out", exclude=("empty", "pictures", "*.jpg"))
+    assert tree(tmp_path / "out/entry") == {"a.txt": b"a.txt", "entry": "/", "entry/e": b"entry/e"}
+
+
+@pytest.mark.parametrize("patterns", [{"include": ("notes*",)}, {"include": ("/*.txt",)}, {"exclude": ("*.odt",)}])
+async def test_an_entry_that_is_a_file_matches_by_its_name(tmp_path: Path, patterns: dict[str, Any]) -> None:
+    store = store_of(archive_of(file_entry(tmp_path)))
+    await restore_from(store, tmp_path / "target", **patterns)
+    assert tree(tmp_path / "target") == {"notes.txt": b"notes"}
+
+
+@pytest.mark.parametrize("patterns", [{"include": ("*.odt",)}, {"exclude": ("notes*",)}])
+async def test_or_does_not(tmp_path: Path, patterns: dict[str, Any]) -> None:
+    store = store_of(archive_of(file_entry(tmp_path)))
+    with pytest.raises(NotInArchive, match="nothing in"):
+        await restore_from(store, tmp_path / "target", **patterns)
+
+
+def file_entry(base: Path) -> Path:
+    (base / "source").mkdir()
+    (base / "source/notes.txt").write_text("notes")
+    return base / "source/notes.txt"
+
+
 async def test_where_nothing_is_left_nothing_is_made(source: Path, tmp_path: Path) -> None:
     store = store_of(archive_of(source))
     with pytest.raises(NotInArchive, match=r"nothing in .* is left by --include \*.odt --exclude b$"):
