@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import Lock, create_task_group
+from anyio import CancelScope, Lock, create_task_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -35,6 +35,25 @@ async def task_group() -> AsyncIterator[TaskGroup]:
     with single_error():
         async with create_task_group() as tasks:
             yield tasks
+
+
+@asynccontextmanager
+async def in_background(*calls: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run all for as long as the block lasts, also while it cleans up after it was cancelled."""
+    scopes = [CancelScope(shield=True) for _ in calls]
+
+    async def run(scope: CancelScope, call: Callable[[], Awaitable[None]]) -> None:
+        with scope:
+            await call()
+
+    async with task_group() as tasks:
+        for scope, call in zip(scopes, calls, strict=True):
+            tasks.start_soon(run, scope, call)
+        try:
+            yield
+        finally:
+            for scope in scopes:
+                scope.cancel()
 
 
 async def side_by_side(call: Callable[[_T], Awaitable[_R]], items: Sequence[_T], *, at_once: int) -> list[_R]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from async_backup.archive_names import NameParser
+from async_backup.catalog import read_catalog
+from async_backup.errors import RestoreError
+from async_backup.restoring import foreseen as looking
+from async_backup.restoring.model import RestoreSettings
 from tests.command import PROGRAM, backup_command, finished, login
-from tests.restores import tree
+from tests.restores import HERE, LIMITS, archive_of, store_of, tree
 
 if TYPE_CHECKING:
     import subprocess
@@ -103,3 +109,18 @@ def test_of_an_archive_without_an_index_nothing_is_known_before_it_is_read(
     done = foreseen(sshd, target, "mail", "--to", str(tmp_path / "back"))
     assert done.returncode == 1
     assert "what it would bring is not known before all of it is read" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_an_error_of_the_system_is_told_as_a_restore_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_free(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(looking, "check_free", check_free)
+    (tmp_path / "entry").mkdir()
+    store = store_of(archive_of(tmp_path / "entry"))
+    archive = (await read_catalog(store, NameParser())).find(b"entry")
+    with pytest.raises(RestoreError, match="it cannot be restored here: Too many open files"):
+        await looking.foresee(store, archive, RestoreSettings(HERE, b"entry", tmp_path, limits=LIMITS))

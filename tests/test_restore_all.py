@@ -15,7 +15,7 @@ import pytest
 from anyio import Event, create_task_group, fail_after
 
 from async_backup.errors import ConnectionDropped, ExitCode, NotInArchive, RemoteNotFound
-from async_backup.restoring import everything, restore
+from async_backup.restoring import everything, foreseen
 from async_backup.restoring.everything import RestoreAll
 from async_backup.restoring.model import (
     AllStarted,
@@ -213,7 +213,8 @@ async def test_an_error_of_the_system_costs_one_archive(
         if errors:
             raise errors.pop()
 
-    monkeypatch.setattr(restore, "check_free", check_free)
+    monkeypatch.setattr(foreseen, "check_free", check_free)
+    (tmp_path / "target").mkdir()
     report = await restored(shelf, tmp_path / "target", at_once=8)
     assert (report.exit_code, report.whole) == (ExitCode.INCOMPLETE, 2)
     assert ["Too many open files" in str(one.error) for one in report.reports if one.error] == [True]

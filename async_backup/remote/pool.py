@@ -12,10 +12,10 @@ from anyio import CancelScope, CapacityLimiter, Condition, Event, Lock, move_on_
 from async_backup.errors import BackupError, ConnectionDropped, NoDigestCommand, RemoteError, Unreachable
 from async_backup.remote.link import Link
 from async_backup.remote.retry import pause_before, retried
-from async_backup.tasks import task_group
+from async_backup.tasks import in_background, task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from async_backup.remote.ssh.channel import Channel
     from async_backup.remote.ssh.commands import Commands
@@ -259,11 +259,12 @@ class Pool:
     async def opened(self, *, with_shell: bool) -> AsyncIterator[None]:
         """For a block that begins with the first channel; others follow in the background. Raises BackupError.
 
-        Without `with_shell` no shell is opened before somebody asks for one.
+        Without `with_shell` no shell is opened before somebody asks for one. Connections are there also while the block
+        cleans up after it was cancelled: what is left on the server is removed by them.
         """
         try:
             await self._connect(with_shell=with_shell)
-            async with _in_background(self._keep_filled, self._watch):
+            async with in_background(self._keep_filled, self._watch):
                 yield
         finally:
             with CancelScope(shield=True):
@@ -277,25 +278,3 @@ class Pool:
                 await link.connection.close()
         for link in links:
             link.connection.abort()
-
-
-@asynccontextmanager
-async def _in_background(*calls: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run all for as long as the block lasts, also while it cleans up after it was cancelled.
-
-    To cancel the opening of a channel ends its connection, which is needed to remove what is left there.
-    """
-    scopes = [CancelScope(shield=True) for _ in calls]
-
-    async def run(scope: CancelScope, call: Callable[[], Awaitable[None]]) -> None:
-        with scope:
-            await call()
-
-    async with task_group() as tasks:
-        for scope, call in zip(scopes, calls, strict=True):
-            tasks.start_soon(run, scope, call)
-        try:
-            yield
-        finally:
-            for scope in scopes:
-                scope.cancel()

@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from async_backup.archive.member import HARD_LINK
 from async_backup.archived import NoIndex, read_archive
-from async_backup.errors import DamagedArchive
+from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.places import open_listed
 from async_backup.restoring.choice import choose, wanted_members
 from async_backup.restoring.target import check_free, prepare
@@ -60,7 +60,10 @@ async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreS
             indexed = await read_archive(reader, archive.path)
     except NoIndex as error:
         raise DamagedArchive(f"{error}; what it would bring is not known before all of it is read") from error
-    return Foreseen(archive, settings.target, await to_thread.run_sync(look_ahead, indexed, settings))
+    try:
+        return Foreseen(archive, settings.target, await to_thread.run_sync(look_ahead, indexed, settings))
+    except OSError as error:
+        raise RestoreError(f"it cannot be restored here: {error.strerror or error}") from error
 
 
 def look_ahead(archive: IndexedArchive, settings: RestoreSettings) -> list[Job]:

@@ -110,17 +110,21 @@ class RestorePrinter(Lines):
         for issue in report.issues:
             if issue.kind.is_common:
                 self._common(issue)
-        rate = f", {size(report.raw_size / report.seconds)}/s" if report.seconds > 0 else ""
         are_all_named = all(times <= self._most_alike for times in self._alike.values())
         self._alike.clear()
-        if report.error is not None and not report.files and not report.issues:
+        is_untouched = not report.files and not report.issues
+        if report.error is not None and is_untouched:
             self._err(f"error: {self._named(report)}")
-            return
-        if self._are_all and not report.files and not report.issues and not report.is_interrupted:
+        elif self._are_all and is_untouched and not report.is_interrupted:
             self._detail(f"nothing in {shown(report.archive)} is wanted")
-            return
+        else:
+            self._restored(report)
+            self._left_out(report, are_all_named=are_all_named)
+
+    def _restored(self, report: RestoreReport) -> None:
         head = "interrupted: " if report.is_interrupted else ""
         directory = os.fsdecode(os.path.dirname(report.archive)) if self._are_all else ""
+        rate = f", {size(report.raw_size / report.seconds)}/s" if report.seconds > 0 else ""
         self._out(
             f"{head}{counted(report.files, 'member')} of {shown(report.archive)} restored to "
             f"{shown(self._target / directory)}: "
@@ -129,6 +133,8 @@ class RestorePrinter(Lines):
         if report.error is not None:
             self._err(f"error: {self._named(report)}")
             self._err("what was restored before that is there; the rest is not")
+
+    def _left_out(self, report: RestoreReport, *, are_all_named: bool) -> None:
         kept = report.counts.get(IssueKind.KEPT, 0)
         if kept:
             were = "that is not older was there and was" if kept == 1 else "that are not older were there and were"
