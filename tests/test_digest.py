@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -47,13 +48,15 @@ async def store_with(base: Path, *faults: Fault, timeout: float = 10) -> AsyncIt
 SMALL = {b"/d/%d" % number: b"%d" % number * 1000 for number in range(30)}
 
 
-async def digests(store: SftpStore, paths: Iterable[bytes]) -> dict[bytes, tuple[str, str] | RemoteError]:
+async def digests(
+    store: SftpStore, paths: Iterable[bytes], size: int = 1000
+) -> dict[bytes, tuple[str, str] | RemoteError]:
     """All asked for at the same time; of those that fail, the error."""
     found: dict[bytes, tuple[str, str] | RemoteError] = {}
 
     async def ask(path: bytes) -> None:
         try:
-            found[path] = await store.digest(path, 1000)
+            found[path] = await store.digest(path, size)
         except RemoteError as error:
             found[path] = error
 
@@ -78,6 +81,20 @@ async def test_the_digests_of_small_files_are_asked_for_together(tmp_path: Path)
         expected = put_small(tmp_path)
         assert await digests(store, SMALL) == expected
     assert commands.fired <= 2
+
+
+@pytest.mark.parametrize(("name", "size"), [(b"large", 1 << 20), (b"new\nline", 1000), (b"x/" * 300, 1000)])
+async def test_large_files_and_strange_paths_are_asked_for_one_by_one(tmp_path: Path, name: bytes, size: int) -> None:
+    commands = CountSeveral()
+    async with store_with(tmp_path, commands) as store:
+        paths = [b"/d/%b%d" % (name, number) for number in range(10)]
+        for path in paths:
+            file = tmp_path / "root" / os.fsdecode(path).lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(path)
+        found = await digests(store, paths, size)
+    assert found == {path: (hashlib.md5(path, usedforsecurity=False).hexdigest(), "md5sum") for path in paths}
+    assert commands.fired == 0
 
 
 async def test_one_that_is_missing_among_them_is_the_only_one_without(tmp_path: Path) -> None:
