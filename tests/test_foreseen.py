@@ -97,7 +97,7 @@ def test_quietly_only_trouble_is_told(sshd: Sshd, target: Path, tmp_path: Path) 
     done = foreseen(sshd, target, "wiki", "--to", str(tmp_path / "back"), "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     none = foreseen(sshd, target, "--all", "--include", "*.odt", "--to", str(tmp_path / "back"), "--quiet")
-    assert (none.returncode, none.stderr) == (1, "error: nothing in these archives is left by --include *.odt\n")
+    assert (none.returncode, none.stderr) == (1, "error: nothing in these archives is left by --include '*.odt'\n")
 
 
 @pytest.mark.usefixtures("source")

@@ -123,7 +123,7 @@ async def test_patterns_pick_from_every_archive_and_one_with_nothing_of_it_is_no
 
 async def test_patterns_that_leave_nothing_in_any_archive_are_an_error(shelf: Shelf, tmp_path: Path) -> None:
     shelf.put(b"/backups/theirs-2026-01-01T000000.tar.gz", tar_gz((info("theirs/b"), b"1")))
-    with pytest.raises(NotInArchive, match=r"nothing in 4 archives is left by --include \*.odt"):
+    with pytest.raises(NotInArchive, match=r"nothing in 4 archives is left by --include '\*.odt'"):
         await restored(shelf, tmp_path / "target", include=("*.odt",))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,9 +40,9 @@ class Wish:
         return is_included and not (self.exclude and _matches(self.exclude, inside, is_directory=is_directory))
 
     def told(self) -> str:
-        """The patterns as they were given."""
-        include = [f"--include {pattern}" for pattern in self.include]
-        return " ".join(include + [f"--exclude {pattern}" for pattern in self.exclude])
+        """The patterns as they are given to a shell."""
+        include = [f"--include {shlex.quote(pattern)}" for pattern in self.include]
+        return " ".join(include + [f"--exclude {shlex.quote(pattern)}" for pattern in self.exclude])
 
 
 def _matches(patterns: tuple[str, ...], path: str, *, is_directory: bool) -> bool:
