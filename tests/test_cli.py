@@ -465,3 +465,8 @@ def test_what_was_asked_for_and_cannot_be_written_is_an_error(
     )
     gone = finished(["bash", "-c", f"set -o pipefail; {asked} | true"])
     assert (gone.returncode, gone.stdout, gone.stderr) == (0, "", "")
+    closed = finished(["bash", "-c", f"{asked} >&-"])
+    assert (closed.returncode, closed.stderr) == (
+        1,
+        full.stderr.replace("No space left on device", "Bad file descriptor"),
+    )

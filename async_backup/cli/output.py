@@ -40,9 +40,9 @@ def complain(line: str) -> None:
 
 
 def _print(line: str, stream: TextIO | None) -> OSError | None:
-    """Print, unless the stream is closed, its reader is gone or its disk is full: from then on into nothing."""
+    """Print; where the stream is closed, its reader gone or its disk full it goes into nothing, and that is returned."""
     if stream is None:
-        return None
+        return OSError(errno.EBADF, os.strerror(errno.EBADF))
     try:
         typer.echo(line, file=stream)
         stream.flush()
