@@ -40,7 +40,7 @@ def complain(line: str) -> None:
 
 
 def _print(line: str, stream: TextIO | None) -> OSError | None:
-    """Print; where the stream is closed, its reader gone or its disk full it goes into nothing, and that is returned."""
+    """Print; into nothing, and with the reason returned, where the stream is closed, its reader gone, its disk full."""
     if stream is None:
         return OSError(errno.EBADF, os.strerror(errno.EBADF))
     try:
