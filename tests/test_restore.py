@@ -126,6 +126,14 @@ async def test_further_links_to_a_file_that_was_not_asked_for_are_one_file(sourc
     assert os.path.samefile(target / "entry/sub/deep/second", target / "entry/sub/deep/third")
 
 
+async def test_a_path_below_another_one_is_there_too(source: Path, target: Path) -> None:
+    await restore_from(store_of(archive_of(source)), target, b"sub", b"sub/deep", b"sub/deep/first", b"sub")
+    assert tree(target / "entry") == {path: there for path, there in tree(source).items() if path.startswith("sub")}
+    theirs = store_of(tar_gz((info("a/b/c"), b"1")))
+    restored = await restore_from(theirs, target / "theirs", b"a", b"a/b")
+    assert (restored.report.exit_code, tree(target / "theirs/a/b")) == (0, {"c": b"1"})
+
+
 async def test_a_path_that_is_not_there_tells_the_nearest(source: Path, target: Path) -> None:
     with pytest.raises(RestoreError, match=r"entry/sub/file77 is not in .*did you mean .*entry/sub/file"):
         await restore_from(store_of(archive_of(source)), target, b"sub/file77")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from async_backup.errors import NotInArchive, SettingsError
+from async_backup.index_paths import is_at_or_below
 from async_backup.restoring.model import RestoreSettings
+from async_backup.restoring.wish import Wish
 from tests.restores import HERE, archive_of, info, restore_from, store_of, tar_gz, tree
 from tests.trees import SEGMENT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 pytestmark = pytest.mark.anyio
 
@@ -138,3 +141,51 @@ def test_a_pattern_that_is_none_is_an_error(tmp_path: Path, option: str) -> None
     options: dict[str, Any] = {option: ("a", "/")}
     with pytest.raises(SettingsError, match=r"pattern.*names nothing"):
         RestoreSettings(HERE, b"entry", tmp_path, **options)
+
+
+FILES = ["a", "a.x", "b.x", "d/a", "d/b.x", "d/e/a.x", "d/e/c", "f/a", "f/b.x"]
+PATTERNS = st.lists(
+    st.sampled_from(["a", "*.x", "/d/", "d/*", "e/", "**/a", "!*.x", "!/d/b.x", "/f/b.x", "d/**", "[ab]*"]), max_size=3
+)
+
+
+@given(
+    links=st.lists(st.sampled_from(range(len(FILES))), min_size=len(FILES), max_size=len(FILES)),
+    sizes=st.lists(st.sampled_from([0, 10, 2 * SEGMENT + 5]), min_size=len(FILES), max_size=len(FILES)),
+    include=PATTERNS,
+    exclude=PATTERNS,
+    paths=st.lists(st.sampled_from(["d", "d/e", "a", "f/b.x"]), max_size=2),
+)
+@settings(max_examples=60)
+async def test_whatever_is_picked_comes_back_whole_and_names_of_one_file_stay_names_of_one(
+    links: list[int], sizes: list[int], include: list[str], exclude: list[str], paths: list[str]
+) -> None:
+    with TemporaryDirectory() as directory:
+        root = Path(directory) / "source/entry"
+        for number, path in enumerate(FILES):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            if links[number] < number:
+                (root / path).hardlink_to(root / FILES[links[number]])
+            else:
+                (root / path).write_bytes(Random(number).randbytes(sizes[number]))
+        wish = Wish(tuple(map(os.fsencode, paths)), tuple(include), tuple(exclude))
+        wanted = [path for path in FILES if is_wanted(wish, path)]
+        target = Path(directory) / "target"
+        try:
+            restored = await restore_from(
+                store_of(archive_of(root)), target, *wish.paths, include=wish.include, exclude=wish.exclude
+            )
+        except NotInArchive:
+            assert not wanted
+            return
+        assert (restored.report.exit_code, restored.report.issues) == (0, ())
+        back = {path: content for path, content in tree(target / "entry").items() if content != "/"}
+        assert back == {path: (root / path).read_bytes() for path in wanted}
+        for one, other in itertools.combinations(wanted, 2):
+            are_one = os.path.samefile(root / one, root / other)
+            assert os.path.samefile(target / "entry" / one, target / "entry" / other) is are_one
+
+
+def is_wanted(wish: Wish, path: str) -> bool:
+    named = not wish.paths or any(is_at_or_below(os.fsencode(path), wanted) for wanted in wish.paths)
+    return named and wish.picks(os.fsencode(f"entry/{path}"), is_directory=False)

@@ -106,13 +106,11 @@ class _Chooser:
                 yield number, member
 
     def _is_named(self, path: bytes) -> bool:
-        """Whether it is at one of the wanted paths or below, which then is not missing."""
-        if not self._paths:
-            return True
-        named = next((wanted for wanted in self._paths if is_at_or_below(path, wanted)), None)
-        if named is not None:
-            self._missing.pop(named, None)
-        return named is not None
+        """Whether it is at one of the wanted paths or below, all of which are not missing then."""
+        named = [wanted for wanted in self._paths if is_at_or_below(path, wanted)]
+        for wanted in named:
+            self._missing.pop(wanted, None)
+        return bool(named) or not self._paths
 
     def _add(self, number: int, member: Member) -> None:
         if member.type == PIECE:

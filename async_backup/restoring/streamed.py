@@ -111,9 +111,10 @@ class _Filter:
         return is_wanted
 
     def _is_named(self, path: bytes) -> bool:
-        if not self._paths:
-            return True
-        while path and path not in self._paths:
+        is_named = not self._paths
+        while path and self._paths:
+            if path in self._paths:
+                is_named = True
+                self.missing.discard(self._paths[path])
             path = path.rpartition(b"/")[0]
-        self.missing.discard(self._paths.get(path, path))
-        return bool(path)
+        return is_named
