@@ -34,6 +34,8 @@ CHANGED = 1
 _MAGIC = b"async-backup"
 # type, flags; mode, uid, gid; size, mtime_ns, ctime_ns, inode, offset; lengths of path and link
 _MEMBER = struct.Struct("<cBHIIQqqQQHH")
+_CTIME, _OFFSET = 7, 9
+"""Places among these."""
 # offset, length, raw length; SHA-256 of the member's bytes; members, bytes of records
 _SEGMENT = struct.Struct("<QQQ32sII")
 # magic, format, flags; offset, length and CRC-32 of the index members; segments, members, raw length of the tar
@@ -71,6 +73,10 @@ class Member(NamedTuple):
     flags: int
 
 
+PackedRecord = tuple[bytes, int, int]
+"""A record, and its offset and ctime (nanoseconds)."""
+
+
 class Segment(NamedTuple):
     """One gzip member of the archive; `members` is the number of headers in it."""
 
@@ -83,8 +89,20 @@ class Segment(NamedTuple):
 
     def listing(self) -> Iterator[Member]:
         """The members whose headers stand in this segment, or the one piece; raises ValueError where damaged."""
+        data = self._inflated()
+        for start, middle, end, fields in _records_in(data):
+            kind, flags, *numbers, _, _ = fields
+            yield Member._make((data[start + _MEMBER.size : middle], kind, *numbers, data[middle:end], flags))
+
+    def packed_listing(self) -> Iterator[PackedRecord]:
+        """As `listing`, each as `member_record` has it: what can be compared without taking it apart."""
+        data = self._inflated()
+        for start, _, end, fields in _records_in(data):
+            yield data[start:end], fields[_OFFSET], fields[_CTIME]
+
+    def _inflated(self) -> bytes:
         # A path stands in its header too, so records are hardly longer than the segment itself.
-        return _unpack_records(self.records, self.raw_length + _MEMBER.size * self.members + _PIECE_ROOM)
+        return _inflated(self.records, self.raw_length + _MEMBER.size * self.members + _PIECE_ROOM)
 
     def known(self) -> list[Member]:
         """As `listing`, as far as that goes."""
@@ -127,14 +145,14 @@ def member_record(path: bytes, meta: Meta, link: bytes, offset: int, flags: int 
     return head + path + link
 
 
-def read_record(record: bytes) -> Member:
-    """What one record tells; raises ValueError where it is damaged."""
-    return next(_read_records(record))
-
-
 def piece_record(path: bytes, meta: Meta, offset: int, length: int, flags: int = 0) -> bytes:
     """The record of a segment that holds `length` bytes of a large file's payload from `offset` on."""
-    return member_record(path, meta._replace(type=PIECE, size=length), b"", offset, flags)
+    return member_record(path, piece_meta(meta, length), b"", offset, flags)
+
+
+def piece_meta(meta: Meta, length: int) -> Meta:
+    """That of a piece of `length` bytes of a large file."""
+    return meta._replace(type=PIECE, size=length)
 
 
 def pack_records(records: list[bytes]) -> bytes:
@@ -142,7 +160,7 @@ def pack_records(records: list[bytes]) -> bytes:
     return deflate(b"".join(records), 1, ZLIB) if records else b""
 
 
-def _unpack_records(packed: bytes, most: int) -> Iterator[Member]:
+def _inflated(packed: bytes, most: int) -> bytes:
     try:
         inflating = zlib.decompressobj()
         data = inflating.decompress(packed, most)
@@ -150,19 +168,20 @@ def _unpack_records(packed: bytes, most: int) -> Iterator[Member]:
         raise ValueError(f"the index is damaged: {error}") from error
     if not inflating.eof and packed:
         raise ValueError("the index is damaged: the records of a segment are longer than it, or cut short")
-    yield from _read_records(data)
+    return data
 
 
-def _read_records(data: bytes) -> Iterator[Member]:
-    position = 0
-    while position < len(data):
-        kind, flags, *numbers, path_length, link_length = _unpacked(_MEMBER, data, position)
-        start = position + _MEMBER.size
-        middle = start + path_length
-        position = middle + link_length
-        if position > len(data):
+def _records_in(data: bytes) -> Iterator[tuple[int, int, int, tuple[Any, ...]]]:
+    """Of each record where it, its link and the next one begin, and its fields."""
+    start = 0
+    while start < len(data):
+        fields = _unpacked(_MEMBER, data, start)
+        middle = start + _MEMBER.size + fields[-2]
+        end = middle + fields[-1]
+        if end > len(data):
             raise ValueError("the index is damaged: a record is cut short")
-        yield Member._make((data[start:middle], kind, *numbers, data[middle:position], flags))
+        yield start, middle, end, fields
+        start = end
 
 
 def _unpacked(layout: struct.Struct, data: bytes, position: int) -> tuple[Any, ...]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.descent import Descent, identity_of
-from async_backup.archive.index import member_record, piece_record, read_record
+from async_backup.archive.index import member_record, piece_meta
 from async_backup.archive.jobs import Batch, Node, path_in
 from async_backup.archive.member import Replaced, meta_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from async_backup.archive.index import Member, Segment
+    from async_backup.archive.index import Segment
     from async_backup.archive.jobs import Group, Job
     from async_backup.archive.member import Meta
 
@@ -32,37 +32,44 @@ def is_unchanged(source: bytes, job: Job, segment: Segment, before_ns: int) -> b
     """
     try:
         with Descent(source) as descent:
-            return all(
-                told == now and told is not None and told.ctime_ns < before_ns
-                for told, now in zip_longest(_told(segment), _members(descent, job))
-            )
+            for told, now in zip_longest(segment.packed_listing(), _members(descent, job)):
+                if told is None or now is None or told[2] >= before_ns or told[0] != _record(now, told[1]):
+                    return False
     except (OSError, ValueError):
         return False
+    return True
 
 
-def _told(segment: Segment) -> Iterator[Member]:
-    """What the index tells; where a header stands among others is no matter of its file."""
-    for member in segment.listing():
-        yield member if segment.is_piece else member._replace(offset=0)
+class _Now(NamedTuple):
+    """What would stand in the index; where a header stands among others is no matter of its file."""
+
+    path: bytes
+    meta: Meta
+    link: bytes = b""
+    offset: int | None = None
 
 
-def _members(descent: Descent, job: Job) -> Iterator[Member]:
+def _record(now: _Now, told_offset: int) -> bytes:
+    return member_record(now.path, now.meta, now.link, told_offset if now.offset is None else now.offset)
+
+
+def _members(descent: Descent, job: Job) -> Iterator[_Now]:
     """What the index would tell of the segment now; raises OSError."""
     if isinstance(job, Batch):
         for group in job.groups:
             yield from _group(descent, group)
     else:
         path = path_in(job.directory, job.file.name)
-        yield read_record(piece_record(path, job.file.meta, job.offset, job.length))
+        yield _Now(path, piece_meta(job.file.meta, job.length), offset=job.offset)
 
 
-def _group(descent: Descent, group: Group) -> Iterator[Member]:
+def _group(descent: Descent, group: Group) -> Iterator[_Now]:
     directory = descent.enter(group.path)
     if identity_of(directory) != group.identity:
         raise Replaced
     for item in group.items:
         meta, link = (item.meta, item.link) if isinstance(item, Node) else (_meta(item[0], directory), b"")
-        yield read_record(member_record(path_in(group.path, item[0]), meta, link, 0))
+        yield _Now(path_in(group.path, item[0]), meta, link)
 
 
 def _meta(name: bytes, directory: int) -> Meta:
