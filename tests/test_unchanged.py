@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
+from async_backup.archive.index import pack_records
 from async_backup.archive.unchanged import is_unchanged
 from tests.archives import Archive, make_archive, plan, segments_of
 from tests.everything import build_everything, set_xattr, write_with_holes
@@ -126,3 +128,52 @@ def test_a_file_that_changed_while_it_was_read_counts_as_changed(tmp_path: Path)
     (tmp_path / "entry").write_bytes(bytes(3 * SEGMENT))
     archive = make_archive(tmp_path, b"entry", tmp_path / "a", meanwhile=lambda: _rewrite(tmp_path / "entry", b"1"))
     assert not is_same(tmp_path, archive)
+
+
+def _vanish(entry: Path) -> None:
+    (entry / "small").unlink()
+
+
+def _become_a_socket(entry: Path) -> None:
+    (entry / "small").unlink()
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(entry / "small"))
+
+
+def _lose_a_directory(entry: Path) -> None:
+    (entry / "sub").rename(entry.parent / "elsewhere")
+
+
+def _swap_a_directory(entry: Path) -> None:
+    (entry / "sub").rename(entry.parent / "elsewhere")
+    (entry.parent / "elsewhere").rename(entry / "sub2")
+    (entry / "sub").mkdir()
+
+
+@pytest.mark.parametrize("change", [_vanish, _become_a_socket, _lose_a_directory, _swap_a_directory])
+def test_what_changes_behind_the_plan_has_changed(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    _tree(tmp_path / "entry")
+    segments = segments_of(make_archive(tmp_path, b"entry", tmp_path / "archive").data())
+    jobs, _ = plan(tmp_path, b"entry")
+    pairs = list(zip(jobs, segments, strict=True))
+    assert all(is_unchanged(bytes(tmp_path), job, segment, LATER) for job, segment in pairs)
+    change(tmp_path / "entry")
+    assert not all(is_unchanged(bytes(tmp_path), job, segment, LATER) for job, segment in pairs)
+
+
+def test_a_segment_that_tells_of_more_or_less_or_cannot_be_read_is_another_one(tmp_path: Path) -> None:
+    _tree(tmp_path / "entry")
+    segment = segments_of(make_archive(tmp_path, b"entry", tmp_path / "archive").data())[0]
+    job = plan(tmp_path, b"entry")[0][0]
+    records = [record for record, _, _ in segment.packed_listing()]
+    assert len(records) > 2
+
+    def is_same(packed: bytes) -> bool:
+        return is_unchanged(bytes(tmp_path), job, segment._replace(records=packed), LATER)
+
+    assert is_same(pack_records(records))
+    assert not is_same(pack_records(records[:-1]))
+    assert not is_same(pack_records([*records, records[-1]]))
+    assert not is_same(pack_records([]))
+    assert not is_same(segment.records[:-1])
+    assert not is_same(b"no records")
