@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from anyio import Event, fail_after
 
-from async_backup.archive.index import FOOTER_SIZE, PIECE, read_footer
+from async_backup.archive.index import FOOTER_SIZE, PIECE, IndexWriter, read_footer
 from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteNotFound, RestoreError, SettingsError
 from async_backup.remote.memory import MemoryReader, MemoryStore
 from async_backup.restoring.model import BytesRestored, RestoreStarted
@@ -641,6 +641,31 @@ async def test_an_index_that_lies_about_a_large_file_is_found_out(
     assert restored.report.exit_code == 3
     assert {path for path, _ in restored.told} & {b"entry/large", b"entry/other"}
     assert not (target / "entry/large").exists() or (target / "entry/large").stat().st_size == len(LARGE)
+
+
+async def test_a_link_to_what_the_index_does_not_hold_is_told_as_lost(source: Path, target: Path) -> None:
+    def without_target(members: list[Member]) -> list[Member]:
+        return [member for member in members if member.path != b"entry/sub/deep/first"]
+
+    restored = await restore_from(store_of(forged(archive_of(source), without_target)), target, b"sub/deep/second")
+    assert restored.told == {(b"entry/sub/deep/second", "failed")}
+    assert restored.report.exit_code == 3
+    assert not (target / "entry/sub/deep/second").exists()
+
+
+@pytest.mark.parametrize("wanted", [(), (b"sub",)], ids=["all", "some"])
+async def test_an_index_whose_records_are_cut_short_is_an_error_and_nothing_is_written(
+    source: Path, target: Path, wanted: tuple[bytes, ...]
+) -> None:
+    content = archive_of(source)
+    index, footer = IndexWriter(), read_footer(content[-FOOTER_SIZE:])
+    parts = [index.add(segment._replace(records=segment.records[:-3])) for segment in segments_of(content)]
+    damaged = b"".join([content[: footer.index_offset], *parts, index.finish(footer.index_offset)])
+    (target / "entry").mkdir(parents=True)
+    (target / "entry/mine").write_text("mine")
+    with pytest.raises(DamagedArchive, match="the index is damaged"):
+        await restore_from(store_of(damaged), target, *wanted)
+    assert tree(target / "entry") == {"mine": b"mine"}
 
 
 @NEEDS_ROOT
