@@ -127,6 +127,22 @@ async def test_patterns_that_leave_nothing_in_any_archive_are_an_error(shelf: Sh
         await restored(shelf, tmp_path / "target", include=("*.odt",))
 
 
+async def test_that_patterns_leave_nothing_is_no_word_on_archives_that_failed(tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.put_archive("mail", at(1), content=archive("mail", "letters"))
+    shelf.put_archive("wiki", at(1), content=b"no archive at all")
+    report = await restored(shelf, tmp_path / "target", include=("*.odt",))
+    assert (report.exit_code, report.whole) == (ExitCode.NOTHING_DONE, 1)
+    assert [one.archive.startswith(b"wiki-") for one in report.reports if one.error] == [True]
+
+
+async def test_archives_with_nothing_in_them_are_restored_without_a_word(tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.put_archive("wiki", at(1), content=tar_gz())
+    report = await restored(shelf, tmp_path / "target")
+    assert (report.exit_code, report.whole) == (ExitCode.COMPLETE, 1)
+
+
 @pytest.mark.parametrize(
     ("entries", "as_of", "says"),
     [
