@@ -85,8 +85,10 @@ def test_to_exclude_from_a_restore_leaves_what_a_backup_without_that_holds(tree:
     except ValueError:
         return
     leaving, bringing = Wish(exclude=tuple(lines)), Wish(include=tuple(lines))
-    assert {path for path in contents(3) if leaving.picks(b"e/" + os.fsencode(path), is_directory=False)} == left
-    assert {path for path in contents(3) if not bringing.picks(b"e/" + os.fsencode(path), is_directory=False)} == left
+    assert {path for path in contents(3) if leaving.picks(b"e/" + os.fsencode(path), b"e", is_directory=False)} == left
+    assert {
+        path for path in contents(3) if not bringing.picks(b"e/" + os.fsencode(path), b"e", is_directory=False)
+    } == left
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,24 @@ async def test_what_is_there_is_named_before_anything_is_written(source: Path, t
     }
 
 
+@pytest.mark.parametrize("place", ["entry", "entry/sub", "entry/sub/deep"])
+@pytest.mark.parametrize("is_link", [False, True], ids=["file", "link"])
+async def test_what_stands_in_the_place_of_a_directory_is_in_the_way_of_all_below(
+    source: Path, target: Path, place: str, *, is_link: bool
+) -> None:
+    there = target / place
+    there.parent.mkdir(parents=True)
+    if is_link:
+        there.symlink_to(target)
+    else:
+        there.write_text("mine")
+    before = tree(target)
+    for include in (("first", "second"), ()):
+        with pytest.raises(RestoreError, match=rf"nothing was written, since these exist already in [^ ]*: {place};"):
+            await restore_from(store_of(archive_of(source)), target, b"sub/deep", include=include)
+    assert tree(target) == before
+
+
 async def test_always_replaces_what_is_there_and_follows_no_link(source: Path, target: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -641,6 +659,15 @@ async def test_an_index_that_lies_about_a_large_file_is_found_out(
     assert restored.report.exit_code == 3
     assert {path for path, _ in restored.told} & {b"entry/large", b"entry/other"}
     assert not (target / "entry/large").exists() or (target / "entry/large").stat().st_size == len(LARGE)
+
+
+async def test_a_lost_file_is_named_as_it_would_have_come(source: Path, target: Path) -> None:
+    content = bytearray(archive_of(source))
+    first = b"entry/sub/deep/first"
+    [segment] = [one for one in segments_of(bytes(content)) if first in {member.path for member in one.known()}]
+    content[segment.offset + 30] ^= 1
+    restored = await restore_from(store_of(bytes(content)), target, b"sub/deep/second", salvage=True)
+    assert restored.told == {(b"entry/sub/deep/second", "damaged")}
 
 
 async def test_a_link_to_what_the_index_does_not_hold_is_told_as_lost(source: Path, target: Path) -> None:

@@ -127,12 +127,23 @@ async def test_what_is_in_the_way_of_what_is_left_out_is_in_nobodys_way(source: 
     assert tree(tmp_path / "target/entry") == {"a.txt": b"mine", "a.jpg": b"a.jpg"}
 
 
-async def test_they_pick_from_an_archive_without_an_index_too(tmp_path: Path) -> None:
-    store = store_of(tar_gz((info("./e/a.jpg"), b"1"), (info("./e/b.raw"), b"2"), (info("./e/raw/c"), b"3")))
-    await restore_from(store, tmp_path / "target", include=("*.jpg", "/raw/"))
-    assert tree(tmp_path / "target") == {"e": "/", "e/a.jpg": b"1", "e/raw": "/", "e/raw/c": b"3"}
-    nothing = await restore_from(store, tmp_path / "none", include=("*.odt",))
-    assert "nothing in the archive is left by --include '*.odt'" in str(nothing.report.error)
+@pytest.mark.parametrize("entry", ["entry/", "./entry/", "", "./"])
+async def test_they_pick_from_an_archive_without_an_index_too(tmp_path: Path, entry: str) -> None:
+    """By the paths inside the entry, whose name may stand in front, as it does in ours."""
+    members = {"a.jpg": b"1", "raw/c": b"2", "docs/raw/d": b"3", "docs/b.odt": b"4"}
+    store = store_of(tar_gz(*((info(entry + path), content) for path, content in members.items())))
+
+    async def brought(**patterns: Any) -> set[str]:
+        with TemporaryDirectory() as target:
+            restored = await restore_from(store, Path(target), **patterns)
+            assert restored.report.exit_code == 0
+            return {path.removeprefix("entry/") for path, content in tree(Path(target)).items() if content != "/"}
+
+    assert await brought(include=("*.jpg", "/raw/")) == {"a.jpg", "raw/c"}
+    assert await brought(exclude=("docs/", "*.jpg")) == {"raw/c"}
+    assert await brought(include=("/docs/*",), exclude=("/raw",)) == {"docs/raw/d", "docs/b.odt"}
+    nothing = await restore_from(store, tmp_path / "none", include=("/d",))
+    assert "nothing in the archive is left by --include /d" in str(nothing.report.error)
     assert nothing.report.exit_code == 1
 
 
@@ -188,4 +199,4 @@ async def test_whatever_is_picked_comes_back_whole_and_names_of_one_file_stay_na
 
 def is_wanted(wish: Wish, path: str) -> bool:
     named = not wish.paths or any(is_at_or_below(os.fsencode(path), wanted) for wanted in wish.paths)
-    return named and wish.picks(os.fsencode(f"entry/{path}"), is_directory=False)
+    return named and wish.picks(os.fsencode(f"entry/{path}"), b"entry", is_directory=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -9,16 +10,19 @@ from anyio import to_thread
 
 from async_backup.archive_names import NameParser
 from async_backup.catalog import groups_of, read_catalog
-from async_backup.cli.output import complain
+from async_backup.cli.output import complain, say_result
 from async_backup.cli.reading import Where, read_until_stopped, say_all
 from async_backup.errors import SERVER_GONE, BackupError, ExitCode, NotInArchive
-from async_backup.restoring.everything import settings_of
+from async_backup.restoring.everything import check_directory, settings_of
 from async_backup.restoring.foreseen import foresee
 from async_backup.tasks import side_by_side
-from async_backup.text import one_line
+from async_backup.text import one_line, shown
 from async_backup.ui.foreseen import foreseen_json, foreseen_lines
+from async_backup.ui.json_lines import error_line
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from anyio import Event
 
     from async_backup.catalog import StoredArchive
@@ -39,8 +43,9 @@ def show_foreseen(settings: RestoreSettings, which: Which | None, *, as_json: bo
         if which is None:
             await show(await foresee(store, catalog.find(settings.archive), settings))
             return ExitCode.COMPLETE
-        all_of_them = _All(store, settings)
-        for some in groups_of(catalog.newest_of(*which)):
+        archives = catalog.newest_of(*which)
+        all_of_them = _All(store, settings, {archive.entry for archive in archives}, as_json=as_json)
+        for some in groups_of(archives):
             for foreseen in await side_by_side(all_of_them.foresee, some, at_once=len(some)):
                 if foreseen:
                     await show(foreseen)
@@ -53,24 +58,37 @@ def show_foreseen(settings: RestoreSettings, which: Which | None, *, as_json: bo
 class _All:
     """The archives of a destination, of which one that cannot be restored is told of and costs no other."""
 
-    def __init__(self, store: SftpStore, settings: RestoreSettings) -> None:
+    def __init__(
+        self, store: SftpStore, settings: RestoreSettings, entries: Collection[bytes], *, as_json: bool
+    ) -> None:
         self._store = store
         self._settings = settings
+        self._entries = entries
+        self._as_json = as_json
         self._failed = self._foreseen = 0
 
     async def foresee(self, archive: StoredArchive) -> Foreseen | None:
+        directory, settings = os.path.dirname(archive.path), settings_of(archive, self._settings)
         try:
-            foreseen = await foresee(self._store, archive, settings_of(archive, self._settings))
+            if directory:
+                check_directory(settings.target, directory, self._entries)
+            foreseen = await foresee(self._store, archive, settings)
         except NotInArchive:
             return None  # no pattern matches
         except SERVER_GONE:
             raise
         except BackupError as error:
-            complain(f"error: {one_line(error)}")
+            self._tell(archive, error)
             self._failed += 1
             return None
         self._foreseen += 1
-        return foreseen
+        return foreseen._replace(directory=directory)
+
+    def _tell(self, archive: StoredArchive, error: BackupError) -> None:
+        if self._as_json:
+            say_result(error_line(error))
+        name = "" if str(error).startswith(os.fsdecode(archive.path)) else f"{shown(archive.path)}: "
+        complain(f"error: {name}{one_line(error)}")
 
     def exit_code(self) -> ExitCode:
         """Raises NotInArchive where there is nothing to restore."""

@@ -71,7 +71,8 @@ def wanted_members(jobs: Iterable[Job]) -> Iterator[Member]:
                 if job.wanted is None:
                     yield member
                 elif member.offset in job.wanted.offsets:
-                    yield member._replace(path=job.wanted.paths.get(member.offset, member.path))
+                    path = job.wanted.paths.get(member.offset, member.path)
+                    yield member._replace(path=path, link=job.wanted.targets.get(member.offset, member.link))
 
 
 class _Chooser:
@@ -90,7 +91,7 @@ class _Chooser:
 
     def jobs(self) -> list[Job]:
         for number, member in self._members():
-            if self._is_named(member.path) and self._wish.picks(member.path, is_directory=member.type == DIRECTORY):
+            if self._is_named(member.path) and self._is_picked(member):
                 self._add(number, member)
         for path in self._missing:
             raise not_in_archive(path, self._name, self._segments)
@@ -111,6 +112,10 @@ class _Chooser:
         for wanted in named:
             self._missing.pop(wanted, None)
         return bool(named) or not self._paths
+
+    def _is_picked(self, member: Member) -> bool:
+        entry = member.path.partition(b"/")[0]
+        return self._wish.picks(member.path, entry, is_directory=member.type == DIRECTORY)
 
     def _add(self, number: int, member: Member) -> None:
         if member.type == PIECE:

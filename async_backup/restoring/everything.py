@@ -29,6 +29,9 @@ from async_backup.text import counted
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
     from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport, RestoreSettings, Which
@@ -177,11 +180,16 @@ class RestoreAll:
 
     def _make_directory(self, directory: bytes, entries: set[bytes]) -> None:
         target = self._settings.target / os.fsdecode(directory)
-        if directory in entries:
-            raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
-        if target.is_symlink():
-            raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
+        check_directory(target, directory, entries)
         prepare(target)
+
+
+def check_directory(target: Path, directory: bytes, entries: Collection[bytes]) -> None:
+    """Raise RestoreError where nothing may go to `target`, as a `directory` of the destination does."""
+    if directory in entries:
+        raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
+    if target.is_symlink():
+        raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
 
 
 def settings_of(archive: StoredArchive, settings: RestoreSettings) -> RestoreSettings:

@@ -12,7 +12,7 @@ from async_backup.archived import NoIndex, read_archive
 from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.places import open_listed
 from async_backup.restoring.choice import choose, wanted_members
-from async_backup.restoring.target import check_free, prepare
+from async_backup.restoring.target import check_can_be_made, check_free, prepare
 from async_backup.unpack.rules import Overwrite
 
 if TYPE_CHECKING:
@@ -33,10 +33,13 @@ class Foreseen(NamedTuple):
     archive: StoredArchive
     target: Path
     jobs: Sequence[Job]
+    directory: bytes = b""
+    """Where it comes to in the directory that was asked for."""
 
     def members(self) -> Iterator[Member]:
-        """One by one, under the names that they would have in the directory."""
-        return wanted_members(self.jobs)
+        """One by one, under the names that they would have in the directory that was asked for."""
+        for member in wanted_members(self.jobs):
+            yield member._replace(path=os.path.join(self.directory, member.path))
 
     @property
     def to_fetch(self) -> int:
@@ -58,8 +61,10 @@ async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreS
     try:
         async with open_listed(store, archive.path, archive.size) as reader:
             indexed = await read_archive(reader, archive.path)
-    except NoIndex as error:
-        raise DamagedArchive(f"{error}; what it would bring is not known before all of it is read") from error
+    except DamagedArchive as error:
+        if isinstance(error, NoIndex) or settings.salvage:
+            raise DamagedArchive(f"{error}; what it would bring is not known before all of it is read") from error
+        raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error
     try:
         return Foreseen(archive, settings.target, await to_thread.run_sync(look_ahead, indexed, settings))
     except OSError as error:
@@ -73,6 +78,8 @@ def look_ahead(archive: IndexedArchive, settings: RestoreSettings) -> list[Job]:
         prepare(settings.target)  # which makes nothing then
         if settings.overwrite is Overwrite.NEVER:
             _check_free(archive.name, settings.target, jobs)
+    else:
+        check_can_be_made(settings.target)
     return jobs
 
 

@@ -262,10 +262,12 @@ def _lost(job: Job, outcome: _Outcome) -> list[Issue]:
     where = f"the segment at byte {job.segment.offset} is damaged ({damage})"
     lost = IssueKind.DAMAGED, f"lost: {where}"
     suspect = IssueKind.SUSPECT, f"restored, but nothing vouches for it: {where}"
+    paths = job.wanted.paths if job.wanted else {}
+    found = ((paths.get(member.offset, member.path), member.offset) for member in job.segment.known())
     return [
-        Issue(member.path, *(suspect if member.offset in outcome.kept else lost))
-        for member in job.segment.known()
-        if member.path not in told and (wanted is None or member.offset in wanted)
+        Issue(path, *(suspect if offset in outcome.kept else lost))
+        for path, offset in found
+        if path not in told and (wanted is None or offset in wanted)
     ]
 
 

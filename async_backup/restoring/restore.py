@@ -100,7 +100,7 @@ class Restore:
         self._listener = listener
         self._open_unpackers = unpackers
         self._progress = Progress(listener)
-        self._path = settings.archive
+        self._path = self._entry = settings.archive
         self._begun: RestoreStarted | None = None
         self._is_lost: Callable[[bytes], bool] = _is_there
         self._error: BackupError | None = None
@@ -138,7 +138,7 @@ class Restore:
         return catalog.find(self._settings.archive)
 
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
-        self._path = archive.path
+        self._path, self._entry = archive.path, archive.entry
         async with open_listed(store, archive.path, archive.size) as reader:
             rules = _rules(self._settings)
             with LateSpool() as late:
@@ -205,7 +205,8 @@ class Restore:
         await to_thread.run_sync(prepare, self._settings.target)
         if rules.overwrite is Overwrite.NEVER and not self._may_share:
             await to_thread.run_sync(check_empty, self._settings.target)
-        restoring = StreamedRestore(reader, rules, self._progress, late, salvage=self._settings.salvage)
+        entry = os.path.basename(self._entry)
+        restoring = StreamedRestore(reader, entry, rules, self._progress, late, salvage=self._settings.salvage)
         async with self._in_turn():
             self._begin(RestoreStarted(self._path, reader.size, None, reader.size, reason))
             self._is_lost = restoring.is_lost

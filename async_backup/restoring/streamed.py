@@ -32,9 +32,20 @@ class StreamedRestore:
     """Restores an archive from its beginning to its end; what has to wait for the end goes into `late`."""
 
     def __init__(
-        self, reader: RemoteReader, rules: UnpackRules, progress: Progress, late: LateSpool, *, salvage: bool
+        self,
+        reader: RemoteReader,
+        entry: bytes,
+        rules: UnpackRules,
+        progress: Progress,
+        late: LateSpool,
+        *,
+        salvage: bool,
     ) -> None:
-        """With `salvage` a large file that is cut off is kept, unless it could take the place of another."""
+        """Paths in the archive may have the name of its `entry` in front.
+
+        With `salvage` a large file that is cut off is kept, unless it could take the place of another.
+        """
+        self._entry = entry
         self._keeps_parts = salvage and rules.overwrite is Overwrite.NEVER
         self._reader = reader
         self._rules = rules
@@ -47,7 +58,7 @@ class StreamedRestore:
         return hash(path) not in self._made
 
     async def run(self, wish: Wish) -> None:
-        """Restore what is wanted, where paths have the name of the entry in front.
+        """Restore what is wanted.
 
         Raises DamagedArchive where the stream cannot be read on (what came before is there), RestoreError where
         there is no room or a path is not in the archive, RemoteError.
@@ -59,7 +70,7 @@ class StreamedRestore:
 
     def _unpack(self, raw: io.RawIOBase, wish: Wish) -> BackupError | None:
         """What ended it early, or what was missing."""
-        is_wanted = _Filter(wish)
+        is_wanted = _Filter(wish, self._entry)
         with Unpacker(self._rules, self._made) as unpacker:
             stream = TarGzStream(raw, keeps_parts=self._keeps_parts)
             try:
@@ -98,15 +109,17 @@ def _plain(path: bytes) -> bytes:
 class _Filter:
     """Says of a member whether it is wanted; `missing` are paths that were not found yet."""
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: Wish, entry: bytes) -> None:
         self._wish = wish
+        self._entry = entry
         self.missing = set(map(_plain, wish.paths))
         self._paths = {form: path for path in self.missing for form in (path, unescaped(path))}
         self.has_picked = False
 
     def __call__(self, member: TarMember) -> bool:
         path = _plain(member.path)
-        is_wanted = self._is_named(path) and self._wish.picks(path, is_directory=member.type == DIRECTORY)
+        is_named = self._is_named(path) | self._is_named(path.removeprefix(self._entry + b"/"))
+        is_wanted = is_named and self._wish.picks(path, self._entry, is_directory=member.type == DIRECTORY)
         self.has_picked |= is_wanted
         return is_wanted
 

@@ -12,7 +12,7 @@ from async_backup.errors import RestoreError
 from async_backup.unpack.rules import Refused, safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from async_backup.archive.index import Member
@@ -30,6 +30,15 @@ def prepare(target: Path) -> None:
         raise RestoreError(f"the directory {target} cannot be made: {error.strerror}") from error
     if not os.access(target, os.W_OK | os.X_OK):
         raise RestoreError(f"the directory {target} may not be written to by this user")
+
+
+def check_can_be_made(target: Path) -> None:
+    """Raise RestoreError where the directory, which is not there, cannot be made."""
+    above = next((parent for parent in target.absolute().parents if os.path.lexists(parent)), target)
+    if not above.is_dir():
+        raise RestoreError(f"the directory {target} cannot be made: {above} is not a directory")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise RestoreError(f"the directory {target} cannot be made: {above} may not be written to by this user")
 
 
 def check_empty(target: Path) -> None:
@@ -52,32 +61,47 @@ def is_empty(target: Path) -> bool:
 
 def check_free(target: Path, members: Iterable[Member]) -> None:
     """Raise RestoreError, with the first names, where something stands in the place of a member."""
-    clashes, count = [], 0
+    clashes: dict[bytes, None] = {}
     with Descent(os.fsencode(target)) as descent:
         if not os.listdir(descent.enter(b"")):
             return
         for member in members:
-            if _is_taken(descent, member):
-                count += 1
-                clashes += [os.fsdecode(member.path)] if count <= _NAMED else []
+            if found := _in_the_way(descent, member):
+                clashes[found] = None
     if clashes:
-        more = f" and {count - _NAMED} more" if count > _NAMED else ""
+        names = ", ".join(map(os.fsdecode, list(clashes)[:_NAMED]))
+        more = f" and {len(clashes) - _NAMED} more" if len(clashes) > _NAMED else ""
         raise RestoreError(
-            f"nothing was written, since these exist already in {target}: {', '.join(clashes)}{more}; "
+            f"nothing was written, since these exist already in {target}: {names}{more}; "
             "restore into another directory, or say --overwrite if-newer or --overwrite always"
         )
 
 
-def _is_taken(descent: Descent, member: Member) -> bool:
+def _in_the_way(descent: Descent, member: Member) -> bytes | None:
+    """What stands in the place of the member, or of a directory that it is in."""
     try:
-        parent, _, name = safe_path(member.path).rpartition(b"/")
-        status = os.stat(name, dir_fd=descent.enter(parent), follow_symlinks=False)
+        path = safe_path(member.path)
+        return None if _is_free(descent, path, is_directory=member.type == DIRECTORY) else member.path
     except Refused:
-        return False  # it is not restored at all
-    except FileNotFoundError:
-        return False
+        return None  # it is not restored at all
     except NotADirectoryError:
-        return False  # what stands in the way of its directory is a clash of that one
+        return next((above for above in _above(path) if not _is_free(descent, above, is_directory=True)), None)
     except OSError as error:
         raise RestoreError(f"{os.fsdecode(member.path)} cannot be looked at: {error.strerror}") from error
-    return not (member.type == DIRECTORY and stat.S_ISDIR(status.st_mode))
+
+
+def _is_free(descent: Descent, path: bytes, *, is_directory: bool) -> bool:
+    """Whether nothing is there, or a directory where one is wanted; raises OSError."""
+    parent, _, name = path.rpartition(b"/")
+    try:
+        status = os.stat(name, dir_fd=descent.enter(parent), follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return is_directory and stat.S_ISDIR(status.st_mode)
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """The directories that a path is in, the outermost first."""
+    for place, byte in enumerate(path):
+        if byte == ord("/"):
+            yield path[:place]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from async_backup.archive.selection import compile_patterns
-from async_backup.index_paths import inside_entry
 
 _DIRECTORIES = 1024
 
@@ -29,13 +28,13 @@ class Wish:
     def has_patterns(self) -> bool:
         return bool(self.include or self.exclude)
 
-    def picks(self, path: bytes, *, is_directory: bool) -> bool:
-        """Whether patterns leave the member at `path`, the name of its entry in front of it."""
+    def picks(self, path: bytes, entry: bytes, *, is_directory: bool) -> bool:
+        """Whether patterns leave the member at `path`, which may have the name of its entry in front."""
         if not self.has_patterns:
             return True
-        if is_directory and b"/" not in path:
+        if is_directory and path == entry:
             return not self.include  # the entry itself, which has no path inside it
-        inside = os.fsdecode(inside_entry(path))
+        inside = os.fsdecode(path.removeprefix(entry + b"/"))
         is_included = not self.include or _matches(self.include, inside, is_directory=is_directory)
         return is_included and not (self.exclude and _matches(self.exclude, inside, is_directory=is_directory))
 

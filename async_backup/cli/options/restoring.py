@@ -25,14 +25,18 @@ AsOf = Annotated[
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="List what would be restored, and write nothing.", rich_help_panel=_RESTORING),
+    typer.Option(
+        "--dry-run",
+        help="List what would come, by the index, and write nothing. What rules refuse or keep is listed too.",
+        rich_help_panel=_RESTORING,
+    ),
 ]
 Include = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Only what matches a gitignore pattern, and what is below directories that match: '*.jpg', '/etc/*.d/'; "
-        "may be given several times.",
+        help="Only what matches a gitignore pattern, by its path inside the entry, and what is below directories that "
+        "match: '*.jpg', '/docs/**/*.pdf', raw/; may be given several times.",
         rich_help_panel=_RESTORING,
         show_default=False,
     ),
@@ -41,7 +45,7 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Nothing that matches a gitignore pattern; may be given several times.",
+        help="Nothing that matches a gitignore pattern, by its path inside the entry; may be given several times.",
         rich_help_panel=_RESTORING,
         show_default=False,
     ),
