@@ -136,6 +136,12 @@ async def test_that_patterns_leave_nothing_is_no_word_on_archives_that_failed(tm
     assert [one.archive.startswith(b"wiki-") for one in report.reports if one.error] == [True]
 
 
+async def test_a_target_whose_name_is_too_long_is_an_error_of_each_archive(shelf: Shelf, tmp_path: Path) -> None:
+    report = await restored(shelf, tmp_path / ("n" * 300))
+    assert (report.exit_code, report.whole) == (ExitCode.NOTHING_DONE, 0)
+    assert all("name too long" in str(one.error).lower() for one in report.reports)
+
+
 async def test_archives_with_nothing_in_them_are_restored_without_a_word(tmp_path: Path) -> None:
     shelf = Shelf()
     shelf.put_archive("wiki", at(1), content=tar_gz())

@@ -39,7 +39,8 @@ class Foreseen(NamedTuple):
     def members(self) -> Iterator[Member]:
         """One by one, under the names that they would have in the directory that was asked for."""
         for member in wanted_members(self.jobs):
-            yield member._replace(path=os.path.join(self.directory, member.path))
+            link = os.path.join(self.directory, member.link) if member.type == HARD_LINK else member.link
+            yield member._replace(path=os.path.join(self.directory, member.path), link=link)
 
     @property
     def to_fetch(self) -> int:
