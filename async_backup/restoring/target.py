@@ -61,18 +61,22 @@ def is_empty(target: Path) -> bool:
 
 def check_free(target: Path, members: Iterable[Member]) -> None:
     """Raise RestoreError, with the first names, where something stands in the place of a member."""
-    clashes: dict[bytes, None] = {}
+    clashes, count, blocked = list[str](), 0, set[bytes]()
     with Descent(os.fsencode(target)) as descent:
         if not os.listdir(descent.enter(b"")):
             return
         for member in members:
-            if found := _in_the_way(descent, member):
-                clashes[found] = None
+            found = _in_the_way(descent, member)
+            if found is None or found in blocked:
+                continue
+            if found != member.path or member.type == DIRECTORY:
+                blocked.add(found)  # all that is below will meet it again
+            count += 1
+            clashes += [os.fsdecode(found)] if count <= _NAMED else []
     if clashes:
-        names = ", ".join(map(os.fsdecode, list(clashes)[:_NAMED]))
-        more = f" and {len(clashes) - _NAMED} more" if len(clashes) > _NAMED else ""
+        more = f" and {count - _NAMED} more" if count > _NAMED else ""
         raise RestoreError(
-            f"nothing was written, since these exist already in {target}: {names}{more}; "
+            f"nothing was written, since these exist already in {target}: {', '.join(clashes)}{more}; "
             "restore into another directory, or say --overwrite if-newer or --overwrite always"
         )
 
