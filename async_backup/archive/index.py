@@ -102,7 +102,15 @@ class Segment(NamedTuple):
 
     def _inflated(self) -> bytes:
         # A path stands in its header too, so records are hardly longer than the segment itself.
-        return _inflated(self.records, self.raw_length + _MEMBER.size * self.members + _PIECE_ROOM)
+        most = self.raw_length + _MEMBER.size * self.members + _PIECE_ROOM
+        try:
+            inflating = zlib.decompressobj()
+            data = inflating.decompress(self.records, most)
+        except (zlib.error, OverflowError) as error:  # the latter from a length that no segment has
+            raise ValueError(f"the index is damaged: {error}") from error
+        if not inflating.eof and self.records:
+            raise ValueError("the index is damaged: the records of a segment are longer than it, or cut short")
+        return data
 
     def known(self) -> list[Member]:
         """As `listing`, as far as that goes."""
@@ -158,17 +166,6 @@ def piece_meta(meta: Meta, length: int) -> Meta:
 def pack_records(records: list[bytes]) -> bytes:
     """The records of one segment as the index holds them."""
     return deflate(b"".join(records), 1, ZLIB) if records else b""
-
-
-def _inflated(packed: bytes, most: int) -> bytes:
-    try:
-        inflating = zlib.decompressobj()
-        data = inflating.decompress(packed, most)
-    except (zlib.error, OverflowError) as error:  # the latter from a length that no segment has
-        raise ValueError(f"the index is damaged: {error}") from error
-    if not inflating.eof and packed:
-        raise ValueError("the index is damaged: the records of a segment are longer than it, or cut short")
-    return data
 
 
 def _records_in(data: bytes) -> Iterator[tuple[int, int, int, tuple[Any, ...]]]:

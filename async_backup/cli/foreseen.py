@@ -16,9 +16,9 @@ from async_backup.errors import SERVER_GONE, BackupError, ExitCode, NotInArchive
 from async_backup.restoring.everything import check_directory, settings_of
 from async_backup.restoring.foreseen import foresee
 from async_backup.tasks import side_by_side
-from async_backup.text import one_line, shown
 from async_backup.ui.foreseen import foreseen_json, foreseen_lines
 from async_backup.ui.json_lines import error_line
+from async_backup.ui.restoring import named
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -87,13 +87,12 @@ class _All:
     def _tell(self, archive: StoredArchive, error: BackupError) -> None:
         if self._as_json:
             say_result(error_line(error))
-        name = "" if str(error).startswith(os.fsdecode(archive.path)) else f"{shown(archive.path)}: "
-        complain(f"error: {name}{one_line(error)}")
+        complain(f"error: {named(archive.path, error)}")
 
     def exit_code(self) -> ExitCode:
         """Raises NotInArchive where there is nothing to restore."""
         if not self._foreseen and not self._failed:
-            raise NotInArchive(f"nothing in these archives is left by {self._settings.wish.told()}")
+            raise self._settings.wish.leaves_nothing("these archives")
         if self._failed:
             return ExitCode.INCOMPLETE if self._foreseen else ExitCode.NOTHING_DONE
         return ExitCode.COMPLETE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from async_backup.archive.index import PIECE
 from async_backup.archive.member import DIRECTORY, HARD_LINK
-from async_backup.errors import DamagedArchive, NotInArchive
+from async_backup.errors import DamagedArchive
 from async_backup.index_paths import full_path, is_at_or_below, not_in_archive
 from async_backup.unpack.segment import Wanted
 
@@ -96,7 +96,7 @@ class _Chooser:
         for path in self._missing:
             raise not_in_archive(path, self._name, self._segments)
         if not self._found:
-            raise NotInArchive(f"nothing in {self._name} is left by {self._wish.told()}")
+            raise self._wish.leaves_nothing(self._name)
         self._find_targets()
         numbers = sorted(self._found.keys() | self._pieces.keys())
         return [self._job(number) for number in numbers]

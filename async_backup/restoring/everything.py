@@ -132,8 +132,7 @@ class RestoreAll:
 
         await side_by_side(restore, self._archives, at_once=self._at_once)
         if self._has_picked_nothing():
-            patterns = self._settings.wish.told()
-            raise NotInArchive(f"nothing in {counted(len(self._archives), 'archive')} is left by {patterns}")
+            raise self._settings.wish.leaves_nothing(counted(len(self._archives), "archive"))
 
     def _has_picked_nothing(self) -> bool:
         reports = [self._reports.get(archive.path) for archive in self._archives]

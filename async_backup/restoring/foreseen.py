@@ -47,11 +47,6 @@ class Foreseen(NamedTuple):
         """Bytes of the archive."""
         return sum(job.segment.length for job in self.jobs)
 
-    def counts(self) -> tuple[int, int]:
-        """How many members there are, and the bytes of their files."""
-        sizes = [0 if member.type == HARD_LINK else member.size for member in self.members()]
-        return len(sizes), sum(sizes)
-
 
 async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreSettings) -> Foreseen:
     """What `settings` want of the archive; it is not fetched, only its index.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anyio import from_thread, to_thread
 
 from async_backup.archive.member import DIRECTORY
-from async_backup.errors import DamagedArchive, NotInArchive, RestoreError
+from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.ahead import read_ahead
 from async_backup.text import unescaped
 from async_backup.unpack.members import Unpacker
@@ -86,7 +86,7 @@ class StreamedRestore:
             names = ", ".join(sorted(os.fsdecode(path) for path in is_wanted.missing))
             return RestoreError(f"not in the archive: {names}")
         if wish.has_patterns and not is_wanted.has_picked:
-            return NotInArchive(f"nothing in the archive is left by {wish.told()}")
+            return wish.leaves_nothing("the archive")
         return None
 
     def _note(self, unpacker: Unpacker) -> None:
@@ -113,13 +113,13 @@ class _Filter:
         self._wish = wish
         self._entry = entry
         self.missing = set(map(_plain, wish.paths))
-        self._paths = {form: path for path in self.missing for form in (path, unescaped(path))}
+        forms = {form: path for path in self.missing for form in (path, unescaped(path))}
+        self._paths = forms | {entry + b"/" + form: path for form, path in forms.items()}
         self.has_picked = False
 
     def __call__(self, member: TarMember) -> bool:
         path = _plain(member.path)
-        is_named = self._is_named(path) | self._is_named(path.removeprefix(self._entry + b"/"))
-        is_wanted = is_named and self._wish.picks(path, self._entry, is_directory=member.type == DIRECTORY)
+        is_wanted = self._is_named(path) and self._wish.picks(path, self._entry, is_directory=member.type == DIRECTORY)
         self.has_picked |= is_wanted
         return is_wanted
 

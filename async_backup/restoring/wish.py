@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from async_backup.archive.selection import compile_patterns
+from async_backup.errors import NotInArchive
 
 _DIRECTORIES = 1024
 
@@ -38,10 +39,11 @@ class Wish:
         is_included = not self.include or _matches(self.include, inside, is_directory=is_directory)
         return is_included and not (self.exclude and _matches(self.exclude, inside, is_directory=is_directory))
 
-    def told(self) -> str:
-        """The patterns as they are given to a shell."""
-        include = [f"--include {shlex.quote(pattern)}" for pattern in self.include]
-        return " ".join(include + [f"--exclude {shlex.quote(pattern)}" for pattern in self.exclude])
+    def leaves_nothing(self, where: str) -> NotInArchive:
+        """The error where patterns, told as they are given to a shell, pick nothing."""
+        told = [f"--include {shlex.quote(pattern)}" for pattern in self.include]
+        told += [f"--exclude {shlex.quote(pattern)}" for pattern in self.exclude]
+        return NotInArchive(f"nothing in {where} is left by {' '.join(told)}")
 
 
 def _matches(patterns: tuple[str, ...], path: str, *, is_directory: bool) -> bool:

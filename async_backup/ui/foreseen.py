@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from async_backup.archive.member import HARD_LINK
 from async_backup.text import counted, shown, size
 from async_backup.ui.json_lines import json_line
 from async_backup.ui.listing import MemberLines, member_fields
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
 def foreseen_lines(foreseen: Foreseen) -> Iterator[str]:
     """A line a member, and a last one for all of them."""
-    yield from map(MemberLines(), foreseen.members())
-    members, raw_size = foreseen.counts()
+    line, members, raw_size = MemberLines(), 0, 0
+    for member in foreseen.members():
+        members += 1
+        raw_size += 0 if member.type == HARD_LINK else member.size
+        yield line(member)
     yield (
         f"would restore {counted(members, 'member')} of {shown(foreseen.archive.path)} to {shown(foreseen.target)}: "
         f"{size(raw_size)}, {size(foreseen.to_fetch)} to fetch"

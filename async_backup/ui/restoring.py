@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from async_backup.errors import BackupError
     from async_backup.restoring.model import AllReport, RestoreEvent, RestoreReport
     from async_backup.unpack.rules import Issue
 
@@ -114,7 +115,7 @@ class RestorePrinter(Lines):
         self._alike.clear()
         is_untouched = not report.files and not report.issues
         if report.error is not None and is_untouched:
-            self._err(f"error: {self._named(report)}")
+            self._err(f"error: {named(report.archive, report.error)}")
         elif self._are_all and is_untouched and not report.is_interrupted:
             self._detail(f"nothing in {shown(report.archive)} is wanted")
         else:
@@ -131,7 +132,7 @@ class RestorePrinter(Lines):
             f"{size(report.raw_size)} in {duration(report.seconds)}{rate}"
         )
         if report.error is not None:
-            self._err(f"error: {self._named(report)}")
+            self._err(f"error: {named(report.archive, report.error)}")
             self._err("what was restored before that is there; the rest is not")
 
     def _left_out(self, report: RestoreReport, *, are_all_named: bool) -> None:
@@ -145,11 +146,10 @@ class RestorePrinter(Lines):
             named = "named above" if are_all_named else "the first are named above, -v names all"
             self._err(f"{counted(lost, 'member')} {came} ({named})")
 
-    def _named(self, report: RestoreReport) -> str:
-        """The error, with the archive's name in front unless it stands there."""
-        name, text = os.fsdecode(report.archive), str(report.error)
-        told = one_line(report.error) if report.error else ""
-        return told if text.startswith(name) else f"{shown(name)}: {told}"
+
+def named(archive: bytes, error: BackupError) -> str:
+    """The error, with the archive's name in front unless it stands there."""
+    return one_line(error) if str(error).startswith(os.fsdecode(archive)) else f"{shown(archive)}: {one_line(error)}"
 
 
 class RestoreBar(ProgressDisplay["RestoreEvent"]):
