@@ -12,7 +12,7 @@ import pytest
 from async_backup.archive.index import FOOTER_SIZE, read_footer
 from async_backup.errors import ConnectionDropped, RemoteDenied, RemoteNotFound
 from async_backup.listing.archives import Listing, list_archives
-from async_backup.ui.listing import listing_lines, outdated_lines
+from async_backup.ui.listing import future_lines, listing_lines, outdated_lines
 from tests.command import PROGRAM, backup_command, finished, login
 from tests.shelf import BASE, NAMES, Shelf, archive_name, at, whole_archive
 
@@ -231,15 +231,29 @@ async def test_the_newest_of_each_entry_is_the_last_one_that_is_whole() -> None:
     shelf.put_archive("cut", at(9), content=whole_archive()[:-1])
     shelf.put(BASE + b"/theirs.tar.gz", whole_archive())
     listing = await list_archives(shelf, NAMES)
-    newest = {entry: archive and archive.when for entry, archive in listing.newest().items()}
+    newest = {entry: archive and archive.when for entry, archive in listing.newest(at(9)).items()}
     assert newest == {b"cut": None, b"mail": at(3), b"wiki": at(5)}
-    assert set(listing.outdated(at(3))) == {b"cut"}
-    assert set(listing.outdated(at(4))) == {b"cut", b"mail"}
-    assert list(outdated_lines(listing.outdated(at(4)), at(4))) == [
+    assert set(listing.outdated(at(3), at(9))) == {b"cut"}
+    assert set(listing.outdated(at(4), at(9))) == {b"cut", b"mail"}
+    assert list(outdated_lines(listing.outdated(at(4), at(9)), at(4))) == [
         "too old: cut: it has no archive that is known to be whole",
-        f"too old: mail: its newest archive is of {at(3):%Y-%m-%d %H:%M:%S}, 24 h 00 min ago",
+        f"too old: mail: its newest whole archive is of {at(3):%Y-%m-%d %H:%M:%S}, 24 h 00 min ago",
     ]
-    assert list(outdated_lines(listing.outdated(at(7)), at(7)))[2].endswith(", 2 days ago")
+    assert list(outdated_lines(listing.outdated(at(7), at(9)), at(7)))[2].endswith(", 2 days ago")
+
+
+async def test_an_archive_of_a_time_to_come_makes_no_entry_fresh() -> None:
+    shelf = Shelf()
+    for entry, day in (("wiki", 2), ("wiki", 20), ("mail", 20), ("home", 5)):
+        shelf.put_archive(entry, at(day))
+    listing = await list_archives(shelf, NAMES)
+    newest = {entry: archive and archive.when for entry, archive in listing.newest(at(5)).items()}
+    assert newest == {b"wiki": at(2), b"mail": None, b"home": at(5)}
+    assert set(listing.outdated(at(4), at(5))) == {b"wiki", b"mail"}
+    assert [line.partition(": ")[2] for line in future_lines(listing.later_than(at(5)), at(5))] == [
+        f"mail-{at(20):%Y-%m-%dT%H%M%S}.tar.gz (15 days ahead)",
+        f"wiki-{at(20):%Y-%m-%dT%H%M%S}.tar.gz (15 days ahead)",
+    ]
 
 
 def test_an_entry_without_a_new_archive_is_an_exit_code_of_its_own(sshd: Sshd, tmp_path: Path) -> None:
@@ -256,7 +270,16 @@ def test_an_entry_without_a_new_archive_is_an_exit_code_of_its_own(sshd: Sshd, t
 
     code, told = listed("--max-age", "1h")
     assert (code, told.count("\n")) == (3, 1)
-    assert told.startswith("too old: old: its newest archive is of 19")
+    assert told.startswith("too old: old: its newest whole archive is of 19")
     assert listed("wiki", "--max-age", "1h") == (0, "")
     assert listed("--max-age", "999999d") == (0, "")
     assert listed("--max-age", "soon")[0] == 2
+    for path in target.glob("wiki-*"):
+        path.rename(str(path).replace("wiki-20", "wiki-29"))
+    code, told = listed("wiki", "--max-age", "1h")
+    assert (code, told.count("\n")) == (3, 2)
+    assert told.startswith("of the future, so that it does not count: wiki-29")
+    assert "too old: wiki: it has no archive that is known to be whole" in told
+    for path in target.iterdir():
+        path.rename(target / f"renamed {path.name}".replace(":", ".").replace("-", "."))
+    assert listed("--max-age", "1h") == (3, "too old: the name of no archive tells an entry and a time\n")

@@ -17,7 +17,7 @@ from async_backup.durations import parse_seconds
 from async_backup.errors import ExitCode, SettingsError
 from async_backup.listing.archives import list_archives
 from async_backup.ui.json_lines import json_line
-from async_backup.ui.listing import listed_fields, listing_lines, outdated_lines
+from async_backup.ui.listing import future_lines, listed_fields, listing_lines, outdated_lines
 
 if TYPE_CHECKING:
     from anyio import Event
@@ -76,13 +76,19 @@ def list_(
     at_each(destinations, list_at, as_json=as_json)
 
 
+_AHEAD = timedelta(hours=26)
+"""How far the clock of a machine may be ahead by its time zone: from UTC-12 to UTC+14."""
+
+
 def _is_recent(listing: Listing, age: timedelta) -> bool:
     """Whether every entry has a new archive, and there are entries; what has none is told."""
     now = datetime.now()
-    outdated = listing.outdated(now - min(age, now - datetime.min))
-    for line in outdated_lines(outdated, now):
+    before, until = now - min(age, now - datetime.min), now + min(_AHEAD, datetime.max - now)
+    outdated = listing.outdated(before, until)
+    for line in [*future_lines(listing.later_than(until), now), *outdated_lines(outdated, now)]:
         complain(line)
-    if not listing.newest():
-        complain("too old: there is no archive at all")
-        return False
-    return not outdated
+    if listing.newest(until):
+        return not outdated
+    lack = "the name of no archive tells an entry and a time" if listing.archives else "there is no archive at all"
+    complain(f"too old: {lack}")
+    return False

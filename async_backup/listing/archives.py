@@ -38,21 +38,32 @@ class Listing(NamedTuple):
     archives: tuple[ListedArchive, ...]
     temporary: tuple[bytes, ...]
 
-    def newest(self) -> dict[bytes, StoredArchive | None]:
-        """Of each entry the newest archive that ends as ours do, by the time in its name; None where it has none."""
+    def newest(self, until: datetime) -> dict[bytes, StoredArchive | None]:
+        """Of each entry the newest archive that ends as ours do, by the time in its name; None where it has none.
+
+        What is later than `until` does not count.
+        """
         timed = (listed for listed in self.archives if listed.archive.when is not None)
         return {
-            entry: next((listed.archive for listed in reversed(list(archives)) if listed.footer), None)
-            for entry, archives in groupby(timed, key=lambda listed: listed.archive.entry)
+            entry: next((one.archive for one in reversed(list(all_of_it)) if one.footer and _is_by(one, until)), None)
+            for entry, all_of_it in groupby(timed, key=lambda listed: listed.archive.entry)
         }
 
-    def outdated(self, before: datetime) -> dict[bytes, StoredArchive | None]:
-        """The newest archives of entries that have none from `before` or later."""
+    def outdated(self, before: datetime, until: datetime) -> dict[bytes, StoredArchive | None]:
+        """The newest archives, as `newest` has them, of entries that have none from `before` or later."""
         return {
             entry: archive
-            for entry, archive in self.newest().items()
+            for entry, archive in self.newest(until).items()
             if archive is None or archive.when is None or archive.when < before
         }
+
+    def later_than(self, until: datetime) -> list[StoredArchive]:
+        """The archives whose names tell a later time."""
+        return [one.archive for one in self.archives if one.archive.when is not None and not _is_by(one, until)]
+
+
+def _is_by(listed: ListedArchive, until: datetime) -> bool:
+    return listed.archive.when is not None and listed.archive.when <= until
 
 
 async def list_archives(

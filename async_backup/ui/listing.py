@@ -12,7 +12,7 @@ from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_
 from async_backup.text import counted, duration, shown, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from async_backup.archive.index import Footer, Member
     from async_backup.catalog import StoredArchive
@@ -95,7 +95,14 @@ def outdated_lines(outdated: Mapping[bytes, StoredArchive | None], now: datetime
             yield f"too old: {shown(entry)}: it has no archive that is known to be whole"
         else:
             ago = _age((now - archive.when).total_seconds())
-            yield f"too old: {shown(entry)}: its newest archive is of {when_of(archive)}, {ago} ago"
+            yield f"too old: {shown(entry)}: its newest whole archive is of {when_of(archive)}, {ago} ago"
+
+
+def future_lines(archives: Iterable[StoredArchive], now: datetime) -> Iterator[str]:
+    """A line for each archive that is of a time that has not come yet."""
+    for archive in archives:
+        ahead = _age((archive.when - now).total_seconds()) if archive.when else ""
+        yield f"of the future, so that it does not count: {shown(archive.path)} ({ahead} ahead)"
 
 
 def _age(seconds: float) -> str:
