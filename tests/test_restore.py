@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ from async_backup.archive.index import FOOTER_SIZE, PIECE, IndexWriter, read_foo
 from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteNotFound, RestoreError, SettingsError
 from async_backup.remote.memory import MemoryReader, MemoryStore
 from async_backup.restoring.model import BytesRestored, RestoreStarted
-from async_backup.unpack.disk import UNFINISHED
-from async_backup.unpack.rules import Overwrite
+from async_backup.unpack.disk import UNFINISHED, Disk
+from async_backup.unpack.rules import Overwrite, Refused
 from tests.archives import segments_of
 from tests.everything import build_everything
 from tests.restores import NAME, archive_of, info, restore_from, store_of, tar_gz, tree
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from async_backup.archive.index import Member
     from async_backup.restoring.model import RestoreEvent
+    from tests.restores import Restored
 
 
 pytestmark = pytest.mark.anyio
@@ -678,6 +680,28 @@ async def test_a_link_to_what_the_index_does_not_hold_is_told_as_lost(source: Pa
     assert restored.told == {(b"entry/sub/deep/second", "failed")}
     assert restored.report.exit_code == 3
     assert not (target / "entry/sub/deep/second").exists()
+
+
+def reasons(restored: Restored) -> dict[bytes, str]:
+    return {issue.path: issue.reason for issue in restored.report.issues}
+
+
+async def test_a_link_of_a_stream_names_the_file_that_has_to_be_named_too(target: Path) -> None:
+    store = store_of(tar_gz((info("a"), b"1"), info("b", tarfile.LNKTYPE, "a")))
+    restored = await restore_from(store, target, b"b")
+    assert reasons(restored) == {b"b": "it is a link to a, which was not restored"}
+    restored = await restore_from(store, target, b"a", b"b")
+    assert restored.report.exit_code == 0
+    assert tree(target) == {"a": b"1", "b": b"1"}
+
+
+@pytest.mark.parametrize("gone", [b"gone", b"empty/gone", b"gone/gone"])
+def test_a_link_to_what_is_not_there_names_it(tmp_path: Path, gone: bytes) -> None:
+    (tmp_path / "empty").mkdir()
+    there, told = os.fsencode(tmp_path), f"it is a link to {gone.decode()}, which was not restored"
+    with closing(Disk(there, Overwrite.NEVER, "token", lambda _: False)) as disk, pytest.raises(Refused, match=told):
+        disk.link(gone, b"link", 0)
+    assert os.listdir(tmp_path) == ["empty"]
 
 
 @pytest.mark.parametrize("wanted", [(), (b"sub",)], ids=["all", "some"])

@@ -13,8 +13,9 @@ from async_backup.catalog import groups_of, read_catalog
 from async_backup.cli.output import complain, say_result
 from async_backup.cli.reading import Where, read_until_stopped, say_all
 from async_backup.errors import SERVER_GONE, BackupError, ExitCode, NotInArchive
-from async_backup.restoring.everything import check_directory, settings_of
+from async_backup.restoring.everything import settings_of
 from async_backup.restoring.foreseen import foresee
+from async_backup.restoring.source_directories import check_directory
 from async_backup.tasks import side_by_side
 from async_backup.ui.foreseen import foreseen_json, foreseen_lines
 from async_backup.ui.json_lines import error_line

@@ -15,23 +15,22 @@ from async_backup import unpack_process
 from async_backup.archive.descent import HELD_OPEN
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
-from async_backup.errors import SERVER_GONE, BackupError, NotInArchive, RestoreError
+from async_backup.errors import SERVER_GONE, BackupError, DamagedArchive, NotInArchive
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
 from async_backup.remote.store import open_archives
+from async_backup.restoring.foreseen import foresee
 from async_backup.restoring.model import AllEnded, AllReport, AllStarted, BytesRestored, RestoreEnded
 from async_backup.restoring.restore import Restore
-from async_backup.restoring.target import is_empty, prepare
+from async_backup.restoring.source_directories import SourceDirectories
+from async_backup.restoring.target import is_empty
 from async_backup.stopping import unless_stopped
 from async_backup.tasks import side_by_side
 from async_backup.text import counted
 from async_backup.unpackers import open_unpackers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
-
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
     from async_backup.restoring.model import RestoreEvent, RestoreListener, RestoreReport, RestoreSettings, Which
@@ -100,15 +99,16 @@ class RestoreAll:
         self._unpackers = unpackers
         self._stop = stop
         self._is_empty = False
-        self._wrong: dict[bytes, RestoreError] = {}
-        """Directories of sources that nothing is restored to, and why."""
+        self._directories = SourceDirectories(settings.target)
         self._archives: list[StoredArchive] = []
         self._reports: dict[bytes, RestoreReport] = {}
 
     def report(self, seconds: float) -> AllReport:
         """What became of all so far."""
-        left = tuple(archive.path for archive in self._archives if archive.path not in self._reports)
-        return AllReport(tuple(self._reports.values()), left, self._stop.is_set(), seconds)
+        return AllReport(tuple(self._reports.values()), self._left(), self._stop.is_set(), seconds)
+
+    def _left(self) -> tuple[bytes, ...]:
+        return tuple(archive.path for archive in self._archives if archive.path not in self._reports)
 
     async def connect_and_run(self) -> None:
         """Restore from the server; what starts processes gets ready while the connection is made."""
@@ -124,32 +124,28 @@ class RestoreAll:
         self._listener(AllStarted(len(self._archives), sum(archive.size for archive in self._archives)))
         with suppress(OSError):  # what is wrong with it is said of each archive
             self._is_empty = await to_thread.run_sync(is_empty, self._settings.target)
-        await self._make_directories()
+        await to_thread.run_sync(self._directories.make, self._archives)
 
         async def restore(archive: StoredArchive) -> None:
             if not self._is_over:
                 await self._restore(store, archive)
 
         await side_by_side(restore, self._archives, at_once=self._at_once)
-        if self._has_picked_nothing():
+        if self._settings.wish.has_patterns:
+            await to_thread.run_sync(self._directories.remove_empty)
+        if sum(report.is_unwanted for report in self._reports.values()) == len(self._archives):
             raise self._settings.wish.leaves_nothing(counted(len(self._archives), "archive"))
 
-    def _has_picked_nothing(self) -> bool:
-        reports = [self._reports.get(archive.path) for archive in self._archives]
-        return self._settings.wish.has_patterns and all(
-            report and report.error is None and _is_untouched(report) for report in reports
-        )
-
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
-        directory = archive.path.rpartition(b"/")[0]
-        settings = settings_of(archive, self._settings)
+        wrong, settings = self._directories.wrong_with(archive), settings_of(archive, self._settings)
         told = _Together(self._listener)
         turn = _Turn(self._turn, told)
         running = Restore(settings, told, self._unpackers, may_share=self._is_empty, turn=turn)
         error, is_cut_off = None, True
         try:
-            if directory in self._wrong:
-                raise self._wrong[directory]
+            if wrong:
+                await self._check_wanted(store, archive, settings)
+                raise wrong
             await running.run(store, archive)
             is_cut_off = False
         except BackupError as found:
@@ -157,8 +153,15 @@ class RestoreAll:
         finally:
             report = running.report(told.seconds, interrupted=is_cut_off)
             error = report.error or error
-            is_nothing_picked = isinstance(error, NotInArchive)  # since there are no paths that could be missing
-            self._take(archive, replace(report, error=None if is_nothing_picked else error), told)
+            is_unwanted = isinstance(error, NotInArchive)  # since there are no paths that could be missing
+            report = replace(report, error=None if is_unwanted else error, is_unwanted=is_unwanted)
+            self._take(archive, report, told)
+
+    async def _check_wanted(self, store: RemoteStore, archive: StoredArchive, settings: RestoreSettings) -> None:
+        """Raise NotInArchive where patterns leave nothing of what cannot be restored anyway."""
+        if settings.wish.has_patterns:
+            with suppress(DamagedArchive):
+                await foresee(store, archive, settings)
 
     def _take(self, archive: StoredArchive, report: RestoreReport, told: _Together) -> None:
         """Note what became of an archive; one that nothing was done with when all came to an end is left."""
@@ -167,28 +170,6 @@ class RestoreAll:
         self._is_over = self._is_over or isinstance(report.error, SERVER_GONE)
         self._reports[archive.path] = report
         told.end(archive.size, report)
-
-    async def _make_directories(self) -> None:
-        """Those of sources, before any archive could put a link in their places; what is wrong with one is kept."""
-        entries = {archive.entry for archive in self._archives}
-        for directory in sorted({archive.path.rpartition(b"/")[0] for archive in self._archives} - {b""}):
-            try:
-                await to_thread.run_sync(self._make_directory, directory, entries)
-            except RestoreError as error:
-                self._wrong[directory] = error
-
-    def _make_directory(self, directory: bytes, entries: set[bytes]) -> None:
-        target = self._settings.target / os.fsdecode(directory)
-        check_directory(target, directory, entries)
-        prepare(target)
-
-
-def check_directory(target: Path, directory: bytes, entries: Collection[bytes]) -> None:
-    """Raise RestoreError where nothing may go to `target`, as a `directory` of the destination does."""
-    if directory in entries:
-        raise RestoreError(f"{target} is where the entry {os.fsdecode(directory)} goes; restore it by itself")
-    if os.path.islink(target):  # which is false, and no error, for a name that is too long
-        raise RestoreError(f"{target} is a symbolic link, and nothing is written through one")
 
 
 def settings_of(archive: StoredArchive, settings: RestoreSettings) -> RestoreSettings:

@@ -138,6 +138,8 @@ class RestoreReport:
     seconds: float = 0.0
     is_incomplete: bool = False
     """Whether the archive has lacked something since it was made; that is no fault of the restore."""
+    is_unwanted: bool = False
+    """Whether patterns leave nothing of it, where other archives are restored as well."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -162,14 +164,19 @@ class AllReport:
 
     @property
     def whole(self) -> int:
-        """Archives of which all came back."""
-        return sum(report.exit_code == ExitCode.COMPLETE for report in self.reports)
+        """Archives of which all that is wanted came back."""
+        return sum(report.exit_code == ExitCode.COMPLETE for report in self.reports) - self.unwanted
+
+    @property
+    def unwanted(self) -> int:
+        """Archives of which nothing is wanted."""
+        return sum(report.is_unwanted for report in self.reports)
 
     @property
     def exit_code(self) -> ExitCode:
         if self.is_interrupted:
             return ExitCode.INTERRUPTED
-        if self.whole == len(self.reports) and not self.left:
+        if self.whole + self.unwanted == len(self.reports) and not self.left:
             return ExitCode.COMPLETE
         return ExitCode.INCOMPLETE if any(report.files for report in self.reports) else ExitCode.NOTHING_DONE
 

@@ -85,11 +85,13 @@ class RestorePrinter(Lines):
         if len(report.left) > self._most_alike:
             self._err(f"  and {len(report.left) - self._most_alike} more (-v names them)")
         head = "interrupted: " if report.is_interrupted else ""
-        number = len(report.reports) + len(report.left)
+        number = len(report.reports) + len(report.left) - report.unwanted
         of = "" if report.whole == number else f"{report.whole} of "
+        none = f" (nothing of {counted(report.unwanted, 'other')} is wanted)" if report.unwanted else ""
+        raw_size = size(sum(one.raw_size for one in report.reports))
         self._out(
             f"{head}{of}{counted(number, 'archive')} restored to "
-            f"{shown(self._target)}: {size(sum(one.raw_size for one in report.reports))} in {duration(report.seconds)}"
+            f"{shown(self._target)}: {raw_size} in {duration(report.seconds)}{none}"
         )
 
     def _issue(self, issue: Issue) -> None:
@@ -116,7 +118,7 @@ class RestorePrinter(Lines):
         is_untouched = not report.files and not report.issues
         if report.error is not None and is_untouched:
             self._err(f"error: {named(report.archive, report.error)}")
-        elif self._are_all and is_untouched and not report.is_interrupted:
+        elif report.is_unwanted:
             self._detail(f"nothing in {shown(report.archive)} is wanted")
         else:
             self._restored(report)

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from async_backup.archive.descent import Descent
 from async_backup.unpack.attributes import has_default_acl
-from async_backup.unpack.rules import IssueKind, Overwrite, Refused
+from async_backup.unpack.rules import IssueKind, Overwrite, Refused, lost_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,11 +155,8 @@ class Disk:
 
     def link(self, target: bytes, path: bytes, mtime_ns: int) -> None:
         """Make `path` another name of the file `target`."""
-        source = os.dup(self.directory(target.rpartition(b"/")[0]))
+        source = self._place_of(target)
         try:
-            inode = os.stat(name_of(target), dir_fd=source, follow_symlinks=False)
-            if not stat.S_ISREG(inode.st_mode):
-                raise Refused("a hard link to what is no regular file")
             if self.are_one(target, path):
                 return
 
@@ -169,6 +166,17 @@ class Disk:
             self.make(path, mtime_ns, link)
         finally:
             os.close(source)
+
+    def _place_of(self, file: bytes) -> int:
+        """A new descriptor of the directory that a regular file is in."""
+        try:
+            directory = self.directory(file.rpartition(b"/")[0])
+            mode = os.stat(name_of(file), dir_fd=directory, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            raise lost_link(file) from None
+        if not stat.S_ISREG(mode):
+            raise Refused("a hard link to what is no regular file")
+        return os.dup(directory)
 
     def are_one(self, one: bytes, other: bytes) -> bool:
         """Whether both paths are names of the same file."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
 from async_backup.unpack.attributes import Attributes
 from async_backup.unpack.disk import Disk
-from async_backup.unpack.rules import Issue, IssueKind, Overwrite, Refused, check, safe_path
+from async_backup.unpack.rules import Issue, IssueKind, Overwrite, Refused, check, lost_link, safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -233,8 +233,7 @@ class Unpacker:
         """
         with self._noting(late.path):
             if late.member is None or not self._is_kept(late.target, late.path, late.member.mtime_ns):
-                reason = "it is a link to a file that was not restored; name its path alone to get it"
-                raise Refused(reason, IssueKind.FAILED)
+                raise lost_link(late.target)
             self._disk.link(late.target, late.path, late.member.mtime_ns)
             self._files += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -95,6 +96,11 @@ class Refused(Exception):
     def __init__(self, reason: str, kind: IssueKind = IssueKind.REFUSED) -> None:
         super().__init__(reason)
         self.kind = kind
+
+
+def lost_link(target: bytes) -> Refused:
+    """What is said of a hard link whose file is not there."""
+    return Refused(f"it is a link to {os.fsdecode(target)}, which was not restored", IssueKind.FAILED)
 
 
 _DEVICES = {CHARACTER: "a character device", BLOCK: "a block device", FIFO: "a FIFO"}
