@@ -135,6 +135,33 @@ def test_of_several_sources_each_comes_into_its_directory_unless_that_is_a_link(
     assert (done.returncode, done.stderr.count("nothing is written through one")) == (3, 1)
 
 
+def test_what_would_not_come_is_told_and_is_the_exit_code_of_a_restore(
+    sshd: Sshd, source: Path, target: Path, tmp_path: Path
+) -> None:
+    (source / "out").mkdir()
+    (source / "out/link").symlink_to("/etc")
+    (source / "out/file").write_text("newer")
+    assert finished(backup_command(sshd, source, "--only", "out", to=target)).returncode == 0
+    (tmp_path / "back/out").mkdir(parents=True)
+    (tmp_path / "back/out/file").write_text("newer still")
+    options = ["--overwrite", "if-newer", "--to", str(tmp_path / "back")]
+    one = foreseen(sshd, target, "out", *options)
+    assert (
+        one.stderr
+        == "not restored: out/link: a symbolic link that leads out of the directory; --outside-links restores it\n"
+    )
+    assert (one.returncode, one.stdout.count("\n")) == (3, 2)
+    assert one.stdout.endswith(" to fetch; 1 file would be kept; 1 member would not come back\n")
+    told = [json.loads(line) for line in foreseen(sshd, target, "out", *options, "--json").stdout.splitlines()]
+    issues = [line["issue"] for line in told if line["event"] == "issue_found"]
+    assert [(issue["path"], issue["kind"]) for issue in issues] == [("out/file", "kept"), ("out/link", "refused")]
+    every = foreseen(sshd, target, "--all", *options, "--quiet")
+    assert (every.returncode, every.stdout, every.stderr) == (3, "", one.stderr)
+    real = finished([*PROGRAM, "restore", sshd.destination(target), "out", *options, "--quiet", *login(sshd)])
+    assert (real.returncode, one.stderr in real.stderr) == (3, True)
+    assert foreseen(sshd, target, "--all", *options, "--outside-links").returncode == 0
+
+
 @pytest.mark.usefixtures("source")
 def test_quietly_only_trouble_is_told(sshd: Sshd, target: Path, tmp_path: Path) -> None:
     done = foreseen(sshd, target, "wiki", "--to", str(tmp_path / "back"), "--quiet")

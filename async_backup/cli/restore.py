@@ -98,7 +98,7 @@ def restore(
     except SettingsError as error:
         fail(error, as_json=as_json)
     if dry_run:
-        show_foreseen(settings, which if everything else None, as_json=as_json, is_quiet=quiet)
+        show_foreseen(settings, which if everything else None, as_json=as_json, verbosity=verbosity)
     display, listener = listening(
         RestoreBar,
         lambda out, err: RestorePrinter(settings.target, out, err, verbosity),

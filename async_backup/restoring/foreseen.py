@@ -12,6 +12,8 @@ from async_backup.archived import NoIndex, read_archive
 from async_backup.errors import DamagedArchive, RestoreError
 from async_backup.remote.places import open_listed
 from async_backup.restoring.choice import choose, wanted_members
+from async_backup.restoring.prospects import Prospects
+from async_backup.restoring.rules import rules_of
 from async_backup.restoring.target import check_can_be_made, check_free, prepare
 from async_backup.unpack.rules import Overwrite
 
@@ -25,22 +27,28 @@ if TYPE_CHECKING:
     from async_backup.remote.base import RemoteStore
     from async_backup.restoring.choice import Job
     from async_backup.restoring.model import RestoreSettings
+    from async_backup.unpack.rules import Issue, UnpackRules
 
 
 class Foreseen(NamedTuple):
-    """What of an archive would be restored, and into which directory."""
+    """What of an archive would be restored, and by which rules."""
 
     archive: StoredArchive
-    target: Path
+    rules: UnpackRules
     jobs: Sequence[Job]
     directory: bytes = b""
     """Where it comes to in the directory that was asked for."""
 
-    def members(self) -> Iterator[Member]:
-        """One by one, under the names that they would have in the directory that was asked for."""
-        for member in wanted_members(self.jobs):
-            link = os.path.join(self.directory, member.link) if member.type == HARD_LINK else member.link
-            yield member._replace(path=os.path.join(self.directory, member.path), link=link)
+    def members(self) -> Iterator[tuple[Member, Issue | None]]:
+        """One by one, with what would keep it from coming; under the names in the directory that was asked for."""
+        with Prospects(self.rules) as prospects:
+            for member in wanted_members(self.jobs):
+                issue = prospects.issue_of(member)
+                yield self._placed(member), issue and issue._replace(path=os.path.join(self.directory, issue.path))
+
+    def _placed(self, member: Member) -> Member:
+        link = os.path.join(self.directory, member.link) if member.type == HARD_LINK else member.link
+        return member._replace(path=os.path.join(self.directory, member.path), link=link)
 
     @property
     def to_fetch(self) -> int:
@@ -62,7 +70,7 @@ async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreS
             raise DamagedArchive(f"{error}; what it would bring is not known before all of it is read") from error
         raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error
     try:
-        return Foreseen(archive, settings.target, await to_thread.run_sync(look_ahead, indexed, settings))
+        return Foreseen(archive, rules_of(settings), await to_thread.run_sync(look_ahead, indexed, settings))
     except OSError as error:
         raise RestoreError(f"it cannot be restored here: {error.strerror or error}") from error
 

@@ -6,7 +6,6 @@ import os
 import time
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from anyio import CancelScope, Event, to_thread
@@ -24,6 +23,7 @@ from async_backup.remote.store import open_archives
 from async_backup.restoring.foreseen import look_ahead
 from async_backup.restoring.indexed import IndexedRestore
 from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted
+from async_backup.restoring.rules import rules_of
 from async_backup.restoring.streamed import StreamedRestore
 from async_backup.restoring.target import check_empty, prepare
 from async_backup.stopping import unless_stopped
@@ -140,7 +140,7 @@ class Restore:
     async def _restore(self, store: RemoteStore, archive: StoredArchive) -> None:
         self._path, self._entry = archive.path, archive.entry
         async with open_listed(store, archive.path, archive.size) as reader:
-            rules = _rules(self._settings)
+            rules = rules_of(self._settings)
             with LateSpool() as late:
                 try:
                     async with self._in_turn() if reader.size > SMALL else nullcontext():
@@ -239,24 +239,3 @@ class Restore:
 def _is_there(path: bytes) -> bool:
     del path
     return False
-
-
-def _rules(settings: RestoreSettings) -> UnpackRules:
-    return UnpackRules(
-        os.fsencode(settings.target),
-        overwrite=settings.overwrite,
-        devices=settings.devices,
-        same_permissions=settings.same_permissions,
-        outside_links=settings.outside_links,
-        numeric_owner=settings.numeric_owner,
-        xattrs=settings.xattrs,
-        umask=_umask(),
-    )
-
-
-@cache
-def _umask() -> int:
-    """Asked once: to ask is to change it for a moment, also for files that a thread makes meanwhile."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

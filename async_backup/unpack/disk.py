@@ -94,10 +94,7 @@ class Disk:
 
     def _clear(self, path: bytes, error: OSError) -> None:
         """Make room for the directory `path` where one of its components is something else, if that is allowed."""
-        if error.errno not in _NOT_A_DIRECTORY:
-            raise error
-        if self._overwrite is not Overwrite.ALWAYS:
-            raise Refused("something else stands where one of its directories should be", IssueKind.IN_THE_WAY)
+        check_above(error, self._overwrite)
         names = path.split(b"/")
         for depth in range(1, len(names) + 1):
             part = b"/".join(names[:depth])
@@ -113,7 +110,8 @@ class Disk:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
                 return self._replaces_leftovers  # then it may be one that the process made that died
-            self._check_replaceable(path, status, mtime_ns)
+            if not self._is_ours(path):
+                check_replaceable(status, mtime_ns, self._overwrite)
             os.unlink(name, dir_fd=directory)
             os.mkdir(name, 0o700, dir_fd=directory)
             self._entered = None
@@ -224,19 +222,29 @@ class Disk:
 
     def _check_taken(self, path: bytes, directory: int, mtime_ns: int) -> None:
         status = os.stat(name_of(path), dir_fd=directory, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            raise Refused("a directory stands in its place", IssueKind.IN_THE_WAY)
-        self._check_replaceable(path, status, mtime_ns)
+        if stat.S_ISDIR(status.st_mode) or not self._is_ours(path):
+            check_replaceable(status, mtime_ns, self._overwrite)
 
-    def _check_replaceable(self, path: bytes, status: os.stat_result, mtime_ns: int) -> None:
-        if self._is_ours(path):
-            return
-        if self._overwrite is Overwrite.NEVER:
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-            raise Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
-        is_unfinished = stat.S_IMODE(status.st_mode) & ~stat.S_IWUSR == UNFINISHED & ~stat.S_IWUSR
-        if self._overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns and not is_unfinished:
-            raise Refused("one that is not older is there, and was kept", IssueKind.KEPT)
+
+def check_replaceable(status: os.stat_result, mtime_ns: int, overwrite: Overwrite) -> None:
+    """Raise Refused where what has that status may not make room for what is of that time."""
+    if overwrite is Overwrite.NEVER or stat.S_ISDIR(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+        raise Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
+    is_unfinished = stat.S_IMODE(status.st_mode) & ~stat.S_IWUSR == UNFINISHED & ~stat.S_IWUSR
+    if overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns and not is_unfinished:
+        raise Refused("one that is not older is there, and was kept", IssueKind.KEPT)
+
+
+def check_above(error: OSError, overwrite: Overwrite) -> None:
+    """Raise Refused where `error` says that something else stands where a directory should be, unless it may go.
+
+    Raises the error itself if it says anything else.
+    """
+    if error.errno not in _NOT_A_DIRECTORY:
+        raise error
+    if overwrite is not Overwrite.ALWAYS:
+        raise Refused("something else stands where one of its directories should be", IssueKind.IN_THE_WAY)
 
 
 def name_of(path: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from async_backup.archive.member import BLOCK, CHARACTER, FIFO, SYMLINK
 
 if TYPE_CHECKING:
+    from async_backup.archive.index import Member
     from async_backup.archive.tar import TarMember
 
 
@@ -121,7 +122,7 @@ def safe_path(path: bytes) -> bytes:
     return b"/".join(names)
 
 
-def check(member: TarMember, path: bytes, rules: UnpackRules) -> None:
+def check(member: TarMember | Member, path: bytes, rules: UnpackRules) -> None:
     """Raise Refused for what could do harm; `path` is the member's safe path."""
     if member.type in _DEVICES and not rules.devices:
         raise Refused(f"{_DEVICES[member.type]}; --devices restores it")
