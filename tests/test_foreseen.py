@@ -131,7 +131,7 @@ def test_of_several_sources_each_comes_into_its_directory_unless_that_is_a_link(
     [told, error] = sorted(
         map(json.loads, done.stdout.splitlines()), key=lambda event: str(event["event"]), reverse=True
     )
-    assert (told["path"], error["event"]) == ("one/file", "error")
+    assert (told["path"], error["event"], error["archive"][:4]) == ("one/file", "error", "two/")
     assert (done.returncode, done.stderr.count("nothing is written through one")) == (3, 1)
 
 

@@ -97,7 +97,7 @@ class _All:
 
     def _tell(self, archive: StoredArchive, error: BackupError) -> None:
         if self._as_json:
-            say_result(error_line(error))
+            say_result(error_line(error, archive=archive.path))
         complain(f"error: {named(archive.path, error)}")
 
     def exit_code(self) -> ExitCode:

@@ -34,9 +34,10 @@ def json_line(content: Mapping[str, object]) -> str:
     return json.dumps(_plain(dict(content)))
 
 
-def error_line(error: BackupError) -> str:
-    """The line for an error that ended the run."""
-    return json.dumps({"event": "error", "time": _now(), **_plain(error), "exit_code": int(error.exit_code)})
+def error_line(error: BackupError, **more: object) -> str:
+    """The line for an error that ended the run, or what is named in `more`."""
+    told = {"event": "error", "time": _now(), **_plain(more), **_plain(error), "exit_code": int(error.exit_code)}
+    return json.dumps(told)
 
 
 def line_of(subject: object) -> str:
