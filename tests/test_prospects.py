@@ -42,7 +42,14 @@ THERE = st.sampled_from(["older", "newer", "empty directory", "directory", "link
 
 
 NOBODY = 65534
-PLACES_TO_WRITE = {b"closed/file": REGULAR, b"closed/d": DIRECTORY, b"open/file": REGULAR, b"missing/file": REGULAR}
+PLACES_TO_WRITE = {
+    b"closed/file": REGULAR,
+    b"closed/d": DIRECTORY,
+    b"open/file": REGULAR,
+    b"missing/file": REGULAR,
+    b"./": DIRECTORY,
+    b"./.": REGULAR,
+}
 
 
 def record(path: bytes, kind: bytes) -> Member:
@@ -115,10 +122,14 @@ def test_a_directory_that_may_not_be_written_to_is_foreseen() -> None:
         (target / "closed/d").mkdir(parents=True)
         (target / "closed").chmod(0o555)
         (target / "open").mkdir()
-        (target / "open").chmod(0o777)
+        for path in (target, target / "open"):
+            path.chmod(0o777)
         if IS_ROOT:
             os.seteuid(NOBODY)
         with Prospects(rules_of(RestoreSettings(HERE, NAME, target))) as prospects:
             issues = {path: prospects.issue_of(record(path, kind)) for path, kind in PLACES_TO_WRITE.items()}
     denied = {path: (issue.kind, issue.reason) for path, issue in issues.items() if issue}
-    assert denied == {b"closed/file": (IssueKind.FAILED, "Permission denied")}
+    assert denied == {
+        b"closed/file": (IssueKind.FAILED, "Permission denied"),
+        b"./.": (IssueKind.REFUSED, "it has no path"),
+    }

@@ -119,6 +119,9 @@ async def test_patterns_pick_from_every_archive_and_one_with_nothing_of_it_is_no
         "pictures/b.jpg"
     ]
     assert sorted(os.listdir(tmp_path / "target")) == ["pictures"]
+    (tmp_path / "again/other").mkdir(parents=True)
+    await restored(shelf, tmp_path / "again", include=("*.jpg",))
+    assert sorted(os.listdir(tmp_path / "again")) == ["other", "pictures"]  # which was there before
 
 
 async def test_patterns_that_leave_nothing_in_any_archive_are_an_error(shelf: Shelf, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Prospects:
         try:
             path = safe_path(member.path)
             check(member, path, self._rules)
-            if self._descent and path:
+            if self._descent:
                 self._check_place(self._descent, path, member)
         except Refused as refused:
             return Issue(member.path, refused.kind, str(refused))

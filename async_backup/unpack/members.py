@@ -137,8 +137,6 @@ class Unpacker:
     def _checked(self, member: TarMember) -> bytes:
         path = safe_path(member.path)
         check(member, path, self._rules)
-        if not path and member.type != DIRECTORY:
-            raise Refused("it has no path")
         return path
 
     def _put_file(self, member: TarMember, path: bytes, data: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from async_backup.archive.member import BLOCK, CHARACTER, FIFO, SYMLINK
+from async_backup.archive.member import BLOCK, CHARACTER, DIRECTORY, FIFO, SYMLINK
 
 if TYPE_CHECKING:
     from async_backup.archive.index import Member
@@ -124,6 +124,8 @@ def safe_path(path: bytes) -> bytes:
 
 def check(member: TarMember | Member, path: bytes, rules: UnpackRules) -> None:
     """Raise Refused for what could do harm; `path` is the member's safe path."""
+    if not path and member.type != DIRECTORY:
+        raise Refused("it has no path")
     if member.type in _DEVICES and not rules.devices:
         raise Refused(f"{_DEVICES[member.type]}; --devices restores it")
     if member.type == SYMLINK and not rules.outside_links and _leads_out(path, member.link):
