@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from async_backup.archive.index import Footer
 from async_backup.catalog import StoredArchive
 from async_backup.endings import Ending
-from async_backup.errors import ConnectionDropped, ExitCode, RemoteDenied, RemoteNotFound, SettingsError
+from async_backup.errors import ConnectionDropped, ExitCode, RemoteDenied, RemoteError, RemoteNotFound, SettingsError
 from async_backup.pruning.model import (
     ArchiveJudged,
     ArchiveRemoved,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_backup.remote.base import RemoteEntry
+    from async_backup.remote.memory import MemoryReader
 
 pytestmark = pytest.mark.anyio
 
@@ -395,8 +396,42 @@ class TestOrphans:
     async def test_those_of_other_entries_than_named_stay(self) -> None:
         shelf = Shelf()
         shelf.put_archive("wiki", at(2))
-        orphan = shelf.put_checksum(archive_name("mail", at(1)))
+        orphan, ours = (shelf.put_checksum(archive_name(entry, at(1))) for entry in ("mail", "wiki"))
         await pruned(shelf, entries=(b"wiki",))
+        assert orphan in shelf.names
+        assert ours not in shelf.names
+
+    async def test_a_directory_with_the_name_of_one_is_left_alone(self) -> None:
+        shelf, told = Shelf(), Told()
+        shelf.put_archive("wiki", at(2))
+        shelf.directories.add(BASE + checksum(archive_name("wiki", at(1))))
+        assert (await pruned(shelf, told=told)).exit_code == ExitCode.COMPLETE
+        assert told.failed() == []
+
+    async def test_one_that_cannot_be_removed_is_named(self) -> None:
+        shelf, told = Shelf(faults={"remove": [RemoteDenied("memory: no")]}), Told()
+        shelf.put_archive("wiki", at(2))
+        orphan = shelf.put_checksum(archive_name("wiki", at(1)))
+        report = await pruned(shelf, told=told)
+        assert (report.orphans_removed, report.exit_code) == (0, ExitCode.INCOMPLETE)
+        assert told.failed() == [orphan]
+
+    @pytest.mark.parametrize(
+        ("error", "code"), [(RemoteDenied("no"), ExitCode.COMPLETE), (ConnectionDropped("gone"), ExitCode.INCOMPLETE)]
+    )
+    async def test_whether_its_archive_is_gone_that_cannot_be_told_keeps_it(
+        self, error: RemoteError, code: ExitCode
+    ) -> None:
+        class Closed(Shelf):
+            async def open(self, path: bytes) -> MemoryReader:
+                if path.endswith(archive_name("wiki", at(1))):
+                    raise error
+                return await super().open(path)
+
+        shelf = Closed()
+        shelf.put_archive("wiki", at(2))
+        orphan = shelf.put_checksum(archive_name("wiki", at(1)))
+        assert (await pruned(shelf)).exit_code == code
         assert orphan in shelf.names
 
     async def test_an_archive_that_the_listing_missed_keeps_its_checksum_file(self) -> None:
@@ -458,11 +493,11 @@ WHOLE, LACKING, CUT = Ending(FOOTER), Ending(FOOTER._replace(is_incomplete=True)
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 24 * 60), st.booleans(), st.sampled_from([WHOLE, WHOLE, LACKING, CUT])),
+        st.tuples(st.integers(-48, 24 * 60), st.booleans(), st.sampled_from([WHOLE, WHOLE, LACKING, CUT])),
         min_size=1,
         max_size=30,
     ),
-    st.builds(KeepRules, last=st.integers(1, 3), daily=st.integers(0, 3), monthly=st.integers(0, 2)),
+    st.builds(KeepRules, last=st.integers(0, 3), daily=st.integers(0, 3), monthly=st.integers(1, 2)),
 )
 def test_whatever_the_rules_the_newest_verified_one_stays_and_the_newest_that_lacks_nothing(
     drawn: list[tuple[int, bool, Ending]], rules: KeepRules
@@ -475,7 +510,8 @@ def test_whatever_the_rules_the_newest_verified_one_stays_and_the_newest_that_la
         endings[path] = ending
     judged = {found.path: found for found in judge(archives, endings, rules, NOW)}
     assert all(judged[path].stays for path, ending in endings.items() if ending is CUT)
-    ours = [archive for archive in archives if endings[archive.path] is not CUT]
+    assert all(judged[archive.path].stays for archive in archives if archive.when and archive.when > NOW)
+    ours = [one for one in archives if endings[one.path] is not CUT and one.when and one.when <= NOW]
     verified = [archive for archive in ours if archive.checksums]
     whole = [archive for archive in ours if endings[archive.path] is WHOLE]
     complete = [archive for archive in whole if archive.checksums] or whole

@@ -261,6 +261,7 @@ async def start_and_fail(pids: list[int]) -> None:
 
 
 PROGRAM = """
+import signal
 import anyio
 from async_backup.archive.selection import Selection
 from async_backup.worker_process import PackingRules
@@ -274,6 +275,7 @@ async def main():
         await anyio.sleep_forever()
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
     anyio.run(main)
 """
 
@@ -301,7 +303,10 @@ def run_and_kill(program: Path, number: signal.Signals) -> list[int]:
         assert process.stdout.readline() == b"ready\n"
         family = descendants(process.pid)
         process.send_signal(number)
-        process.wait(20)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
     return family
 
 
