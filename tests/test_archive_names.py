@@ -33,9 +33,18 @@ TO_THE_SECOND = [
     "é-%Y-%m-%d-%H%M%S",
     "%S%M%H-%d-%m-%Y",
     "%Y-%m-%d-%j-%H%M%S-%Y",
+    "%Y-%m-%jT%H%M%S",
     "(%Y-%m-%d)+[%H.%M.%S]*",
 ]
-COARSE = {"%Y-%m-%d": "day", "%F": "day", "%d-%m-%Y": "day", "%Y%j": "day", "%F %H": "hour", "%F-%R": "minute"}
+COARSE = {
+    "%Y-%m-%d": "day",
+    "%F": "day",
+    "%d-%m-%Y": "day",
+    "%Y%j": "day",
+    "%Y %d %j": "day",
+    "%F %H": "hour",
+    "%F-%R": "minute",
+}
 
 
 def name_of(entry: bytes, when: datetime, timestamp_format: str = DEFAULT_TIMESTAMP) -> bytes:
