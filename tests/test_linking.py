@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command import PROGRAM, backup_command, finished, login
-from tests.nights import SIZE, Nights
+from tests.command import PROGRAM, backup_command, finished, login, started
+from tests.nights import HASTY, SIZE, Nights
 from tests.other_servers import running_rclone
 from tests.sshd import find_sshd, running_sshd
 
@@ -147,6 +149,21 @@ def test_a_server_that_says_it_made_a_link_and_made_none_gets_all(tmp_path: Path
 
 def test_checksum_files_have_to_be_written(nights: Nights) -> None:
     assert "--no-checksum-file" in nights.run("--no-checksum-file", code=2)
+
+
+def test_a_link_that_waits_for_another_destination_is_not_left_by_an_interrupt(nights: Nights, tmp_path: Path) -> None:
+    before = set(nights.target.iterdir())
+    other = nights.sshd.destination(tmp_path / "other")
+    command = backup_command(nights.sshd, nights.source, "--to", other, to=nights.there)
+    options = ["--link-unchanged", "--only", "wiki", "--limit-rate", "50k"]
+    with started([*HASTY, *command[len(PROGRAM) :], *options]) as running:
+        while not any(path.stat().st_nlink == 2 for path in nights.target.iterdir()):
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 130
+    assert set(nights.target.iterdir()) == before
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 def test_an_archive_that_is_gone_meanwhile_is_no_trouble(nights: Nights) -> None:
