@@ -151,7 +151,7 @@ def test_what_would_not_come_is_told_and_is_the_exit_code_of_a_restore(
         == "not restored: out/link: a symbolic link that leads out of the directory; --outside-links restores it\n"
     )
     assert (one.returncode, one.stdout.count("\n")) == (3, 2)
-    assert one.stdout.endswith(" to fetch; 1 file would be kept; 1 member would not come back\n")
+    assert one.stdout.endswith(" to fetch; 1 member would be kept (-v names them); 1 member would not come back\n")
     told = [json.loads(line) for line in foreseen(sshd, target, "out", *options, "--json").stdout.splitlines()]
     issues = [line["issue"] for line in told if line["event"] == "issue_found"]
     assert [(issue["path"], issue["kind"]) for issue in issues] == [("out/file", "kept"), ("out/link", "refused")]
@@ -167,7 +167,7 @@ def test_quietly_only_trouble_is_told(sshd: Sshd, target: Path, tmp_path: Path) 
     done = foreseen(sshd, target, "wiki", "--to", str(tmp_path / "back"), "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     none = foreseen(sshd, target, "--all", "--include", "*.odt", "--to", str(tmp_path / "back"), "--quiet")
-    assert (none.returncode, none.stderr) == (1, "error: nothing in these archives is left by --include '*.odt'\n")
+    assert (none.returncode, none.stderr) == (1, "error: nothing in 2 archives is left by --include '*.odt'\n")
 
 
 @pytest.mark.usefixtures("source")

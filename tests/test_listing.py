@@ -235,11 +235,11 @@ async def test_the_newest_of_each_entry_is_the_last_one_that_is_whole() -> None:
     assert newest == {b"cut": None, b"mail": at(3), b"wiki": at(5)}
     assert set(listing.outdated(at(3), at(9))) == {b"cut"}
     assert set(listing.outdated(at(4), at(9))) == {b"cut", b"mail"}
-    assert list(outdated_lines(listing.outdated(at(4), at(9)), at(4))) == [
+    assert list(outdated_lines(listing.outdated(at(4), at(9)), [], at(4))) == [
         "too old: cut: it has no archive that is known to be whole",
         f"too old: mail: its newest whole archive is of {at(3):%Y-%m-%d %H:%M:%S}, 24 h 00 min ago",
     ]
-    assert list(outdated_lines(listing.outdated(at(7), at(9)), at(7)))[2].endswith(", 2 days ago")
+    assert list(outdated_lines(listing.outdated(at(7), at(9)), [], at(7)))[2].endswith(", 2 days ago")
 
 
 async def test_an_archive_of_a_time_to_come_makes_no_entry_fresh() -> None:
@@ -279,7 +279,7 @@ def test_an_entry_without_a_new_archive_is_an_exit_code_of_its_own(sshd: Sshd, t
     code, told = listed("wiki", "--max-age", "1h")
     assert (code, told.count("\n")) == (3, 2)
     assert told.startswith("of the future, so that it does not count: wiki-29")
-    assert "too old: wiki: it has no archive that is known to be whole" in told
+    assert "too old: wiki: it has no other archive that is known to be whole" in told
     for path in target.iterdir():
         path.rename(target / f"renamed {path.name}".replace(":", ".").replace("-", "."))
     assert listed("--max-age", "1h") == (3, "too old: the name of no archive tells an entry and a time\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,8 +38,9 @@ pytestmark = pytest.mark.anyio
 
 FILES = {"a": b"a", "d/a": b"d/a", "d/large": b"large" * SEGMENT, "d/e/b": b"", "f/c": b"f/c"}
 LINKS = {"d/inside": "a", "f/outside": "/etc", "up": "../.."}
-PLACES = [*FILES, *LINKS, "d", "d/e", "f", "d/pipe"]
-THERE = st.sampled_from(["older", "newer", "empty directory", "directory", "link", "dangling"])
+HARD_LINKS = {"d/e/hard": "a", "f/hard": "d/large", "hard": "d/large"}
+PLACES = [*FILES, *LINKS, *HARD_LINKS, "d", "d/e", "f", "d/pipe"]
+THERE = st.sampled_from(["gone", "older", "newer", "empty directory", "directory", "link", "dangling"])
 
 
 NOBODY = 65534
@@ -62,6 +64,8 @@ def build(root: Path) -> Path:
         (root / path).write_bytes(content)
     for path, link in LINKS.items():
         (root / path).symlink_to(link)
+    for path, target in HARD_LINKS.items():
+        (root / path).hardlink_to(root / target)
     os.mkfifo(root / "d/pipe")
     for made in root.rglob("*"):
         os.utime(made, (TIME, TIME), follow_symlinks=False)
@@ -74,25 +78,35 @@ async def foreseen(store: MemoryStore, target: Path, **options: Any) -> set[Issu
     return {issue for _, issue in (await foresee(store, archive, wanted)).members() if issue}
 
 
+def change(target: Path, path: str, kind: str, outside: Path) -> None:
+    """Let something else stand there, or nothing."""
+    if any((target / above).is_symlink() or (target / above).is_file() for above in Path(path).parents):
+        return
+    if (target / path).is_dir() and not (target / path).is_symlink():
+        shutil.rmtree(target / path)
+    else:
+        (target / path).unlink(missing_ok=True)
+    put(target / path, kind.replace("gone", ""), outside)
+
+
 @given(
+    is_there=st.booleans(),
     there=st.dictionaries(st.sampled_from(PLACES), THERE, max_size=6),
     options=st.fixed_dictionaries(
         {"overwrite": st.sampled_from(Overwrite), "outside_links": st.booleans(), "devices": st.booleans()}
     ),
 )
-@settings(max_examples=200, deadline=None)
-async def test_what_is_foreseen_is_what_comes(there: dict[str, str], options: dict[str, Any]) -> None:
+@settings(max_examples=100, deadline=None)
+async def test_what_is_foreseen_is_what_comes(is_there: bool, there: dict[str, str], options: dict[str, Any]) -> None:
     with TemporaryDirectory() as directory:
         base = Path(directory)
         store = store_of(archive_of(build(base / "source/entry")))
         (base / "outside").mkdir()
         (base / "outside/precious").touch()
+        if is_there:
+            await restore_from(store, base / "target", outside_links=True, devices=True)
         for path, kind in sorted(there.items()):
-            if not any((base / "target/entry" / above).is_symlink() for above in Path(path).parents):
-                try:
-                    put(base / "target/entry" / path, kind, base / "outside")
-                except (FileExistsError, NotADirectoryError):
-                    continue
+            change(base / "target/entry", path, kind, base / "outside")
         try:
             expected = await foreseen(store, base / "target", **options)
         except RestoreError as error:

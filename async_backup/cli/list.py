@@ -84,8 +84,8 @@ def _is_recent(listing: Listing, age: timedelta) -> bool:
     """Whether every entry has a new archive, and there are entries; what has none is told."""
     now = datetime.now()
     before, until = now - min(age, now - datetime.min), now + min(_AHEAD, datetime.max - now)
-    outdated = listing.outdated(before, until)
-    for line in [*future_lines(listing.later_than(until), now), *outdated_lines(outdated, now)]:
+    outdated, future = listing.outdated(before, until), listing.later_than(until)
+    for line in [*future_lines(future, now), *outdated_lines(outdated, future, now)]:
         complain(line)
     if listing.newest(until):
         return not outdated

@@ -9,18 +9,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from anyio import Event, Lock, to_thread
+from anyio import CancelScope, Event, Lock, to_thread
 
 from async_backup import unpack_process
 from async_backup.archive.descent import HELD_OPEN
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
-from async_backup.errors import SERVER_GONE, BackupError, DamagedArchive, NotInArchive
+from async_backup.errors import SERVER_GONE, BackupError, NotInArchive
 from async_backup.events import ignore
 from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
 from async_backup.remote.store import open_archives
-from async_backup.restoring.foreseen import foresee
+from async_backup.restoring.foreseen import check_wanted
 from async_backup.restoring.model import AllEnded, AllReport, AllStarted, BytesRestored, RestoreEnded
 from async_backup.restoring.restore import Restore
 from async_backup.restoring.source_directories import SourceDirectories
@@ -130,9 +130,12 @@ class RestoreAll:
             if not self._is_over:
                 await self._restore(store, archive)
 
-        await side_by_side(restore, self._archives, at_once=self._at_once)
-        if self._settings.wish.has_patterns:
-            await to_thread.run_sync(self._directories.remove_empty)
+        try:
+            await side_by_side(restore, self._archives, at_once=self._at_once)
+        finally:
+            if self._settings.wish.has_patterns:
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(self._directories.remove_empty)
         if sum(report.is_unwanted for report in self._reports.values()) == len(self._archives):
             raise self._settings.wish.leaves_nothing(counted(len(self._archives), "archive"))
 
@@ -144,7 +147,7 @@ class RestoreAll:
         error, is_cut_off = None, True
         try:
             if wrong:
-                await self._check_wanted(store, archive, settings)
+                await check_wanted(store, archive, settings)
                 raise wrong
             await running.run(store, archive)
             is_cut_off = False
@@ -156,12 +159,6 @@ class RestoreAll:
             is_unwanted = isinstance(error, NotInArchive)  # since there are no paths that could be missing
             report = replace(report, error=None if is_unwanted else error, is_unwanted=is_unwanted)
             self._take(archive, report, told)
-
-    async def _check_wanted(self, store: RemoteStore, archive: StoredArchive, settings: RestoreSettings) -> None:
-        """Raise NotInArchive where patterns leave nothing of what cannot be restored anyway."""
-        if settings.wish.has_patterns:
-            with suppress(DamagedArchive):
-                await foresee(store, archive, settings)
 
     def _take(self, archive: StoredArchive, report: RestoreReport, told: _Together) -> None:
         """Note what became of an archive; one that nothing was done with when all came to an end is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import to_thread
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from async_backup.archive.index import Member
+    from async_backup.archive.index import Footer, Member
     from async_backup.archived import IndexedArchive
     from async_backup.catalog import StoredArchive
     from async_backup.remote.base import RemoteStore
@@ -36,19 +37,31 @@ class Foreseen(NamedTuple):
     archive: StoredArchive
     rules: UnpackRules
     jobs: Sequence[Job]
+    footer: Footer
     directory: bytes = b""
     """Where it comes to in the directory that was asked for."""
 
     def members(self) -> Iterator[tuple[Member, Issue | None]]:
-        """One by one, with what would keep it from coming; under the names in the directory that was asked for."""
-        with Prospects(self.rules) as prospects:
-            for member in wanted_members(self.jobs):
-                issue = prospects.issue_of(member)
-                yield self._placed(member), issue and issue._replace(path=os.path.join(self.directory, issue.path))
+        """One by one, with what would keep it from coming; under the names in the directory that was asked for.
+
+        Raises DamagedArchive where the index cannot be read, RestoreError where the target cannot.
+        """
+        try:
+            with Prospects(self.rules) as prospects:
+                for member in wanted_members(self.jobs):
+                    issue = prospects.issue_of(member)
+                    yield self._placed(member), issue and issue._replace(path=self._placed_path(issue.path))
+        except ValueError as error:
+            raise _damaged_index(os.fsdecode(self.archive.path), error) from error
+        except OSError as error:
+            raise _not_here(error) from error
 
     def _placed(self, member: Member) -> Member:
-        link = os.path.join(self.directory, member.link) if member.type == HARD_LINK else member.link
-        return member._replace(path=os.path.join(self.directory, member.path), link=link)
+        link = self._placed_path(member.link) if member.type == HARD_LINK else member.link
+        return member._replace(path=self._placed_path(member.path), link=link)
+
+    def _placed_path(self, path: bytes) -> bytes:
+        return self.directory + b"/" + path if self.directory else path
 
     @property
     def to_fetch(self) -> int:
@@ -62,17 +75,38 @@ async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreS
     Raises NotInArchive, RestoreError for what is in the way or a target that cannot be written to, DamagedArchive,
     RemoteError.
     """
+    indexed = await _read(store, archive, is_salvaged=settings.salvage)
+    try:
+        jobs = await to_thread.run_sync(look_ahead, indexed, settings)
+    except OSError as error:
+        raise _not_here(error) from error
+    return Foreseen(archive, rules_of(settings), jobs, indexed.footer)
+
+
+async def check_wanted(store: RemoteStore, archive: StoredArchive, settings: RestoreSettings) -> None:
+    """Raise NotInArchive where patterns leave nothing of an archive, as far as that is known before it is read."""
+    if settings.wish.has_patterns:
+        with suppress(DamagedArchive):
+            indexed = await _read(store, archive, is_salvaged=settings.salvage)
+            await to_thread.run_sync(choose, indexed.name, indexed.segments, settings.wish)
+
+
+async def _read(store: RemoteStore, archive: StoredArchive, *, is_salvaged: bool) -> IndexedArchive:
     try:
         async with open_listed(store, archive.path, archive.size) as reader:
-            indexed = await read_archive(reader, archive.path)
+            return await read_archive(reader, archive.path)
     except DamagedArchive as error:
-        if isinstance(error, NoIndex) or settings.salvage:
+        if isinstance(error, NoIndex) or is_salvaged:
             raise DamagedArchive(f"{error}; what it would bring is not known before all of it is read") from error
         raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error
-    try:
-        return Foreseen(archive, rules_of(settings), await to_thread.run_sync(look_ahead, indexed, settings))
-    except OSError as error:
-        raise RestoreError(f"it cannot be restored here: {error.strerror or error}") from error
+
+
+def _not_here(error: OSError) -> RestoreError:
+    return RestoreError(f"it cannot be restored here: {error.strerror or error}")
+
+
+def _damaged_index(name: str, error: ValueError) -> DamagedArchive:
+    return DamagedArchive(f"{name}: its index cannot be read: {error}")
 
 
 def look_ahead(archive: IndexedArchive, settings: RestoreSettings) -> list[Job]:
@@ -91,4 +125,4 @@ def _check_free(name: str, target: Path, jobs: Sequence[Job]) -> None:
     try:
         check_free(target, wanted_members(jobs))
     except ValueError as error:
-        raise DamagedArchive(f"{name}: its index cannot be read: {error}") from error
+        raise _damaged_index(name, error) from error

@@ -21,7 +21,7 @@ class SourceDirectories:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._made: list[Path] = []
+        self._made = _missing(target)
         self._wrong: dict[bytes, RestoreError] = {}
 
     def make(self, archives: Sequence[StoredArchive]) -> None:
@@ -36,7 +36,7 @@ class SourceDirectories:
     def _make(self, directory: bytes, entries: Collection[bytes]) -> None:
         target = self._target / os.fsdecode(directory)
         check_directory(target, directory, entries)
-        self._made += [path for path in (self._target, target) if not os.path.lexists(path)]
+        self._made += _missing(target)
         prepare(target)
 
     def wrong_with(self, archive: StoredArchive) -> RestoreError | None:
@@ -44,10 +44,15 @@ class SourceDirectories:
         return self._wrong.get(os.path.dirname(archive.path))
 
     def remove_empty(self) -> None:
-        """Remove what was made and not needed."""
+        """Remove what was made and not needed, the target itself among it."""
         for path in reversed(self._made):
             with suppress(OSError):  # something is in it
                 path.rmdir()
+
+
+def _missing(path: Path) -> list[Path]:
+    """The directories that have to be made for it, the outermost first."""
+    return [one for one in reversed((path, *path.parents)) if not os.path.lexists(one)]
 
 
 def check_directory(target: Path, directory: bytes, entries: Collection[bytes]) -> None:

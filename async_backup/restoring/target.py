@@ -89,9 +89,7 @@ def _in_the_way(descent: Descent, member: Member) -> bytes | None:
     except Refused:
         return None  # it is not restored at all
     except NotADirectoryError:
-        return next(
-            (above for above in directories_above(path) if not _is_free(descent, above, is_directory=True)), None
-        )
+        return next((above for above in _above(path) if not _is_free(descent, above, is_directory=True)), None)
     except OSError as error:
         raise RestoreError(f"{os.fsdecode(member.path)} cannot be looked at: {error.strerror}") from error
 
@@ -106,7 +104,7 @@ def _is_free(descent: Descent, path: bytes, *, is_directory: bool) -> bool:
     return is_directory and stat.S_ISDIR(status.st_mode)
 
 
-def directories_above(path: bytes) -> Iterator[bytes]:
+def _above(path: bytes) -> Iterator[bytes]:
     """The directories that a path is in, the outermost first."""
     for place, byte in enumerate(path):
         if byte == ord("/"):

@@ -88,11 +88,15 @@ def _total_lines(archives: Sequence[ListedArchive]) -> Iterator[str]:
     yield ", ".join([f"{counted(len(archives), 'archive')} of {entries}: {total}", *more])
 
 
-def outdated_lines(outdated: Mapping[bytes, StoredArchive | None], now: datetime) -> Iterator[str]:
-    """A line for each entry that has no archive that is new enough."""
+def outdated_lines(
+    outdated: Mapping[bytes, StoredArchive | None], future: Iterable[StoredArchive], now: datetime
+) -> Iterator[str]:
+    """A line for each entry that has no archive that is new enough, where those of the `future` do not count."""
+    others = {archive.entry for archive in future}
     for entry, archive in outdated.items():
         if archive is None or archive.when is None:
-            yield f"too old: {shown(entry)}: it has no archive that is known to be whole"
+            other = "other " if entry in others else ""
+            yield f"too old: {shown(entry)}: it has no {other}archive that is known to be whole"
         else:
             ago = _age((now - archive.when).total_seconds())
             yield f"too old: {shown(entry)}: its newest whole archive is of {when_of(archive)}, {ago} ago"

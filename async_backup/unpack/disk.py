@@ -26,6 +26,7 @@ UNFINISHED = stat.S_ISVTX | stat.S_IWUSR
 """The mode of a file until it is whole: no other one has it, and the next restore knows what a killed one left."""
 
 _NOT_A_DIRECTORY = {errno.ENOTDIR, errno.ELOOP}
+_NOTHING_THERE = {errno.ENOENT, *_NOT_A_DIRECTORY}
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file"}
 
 
@@ -89,7 +90,7 @@ class Disk:
             try:
                 self.directory(part)
             except FileNotFoundError:
-                if self.make_directory(part, 0):
+                if self.make_directory(part):
                     self.made.append(part)
 
     def _clear(self, path: bytes, error: OSError) -> None:
@@ -98,11 +99,15 @@ class Disk:
         names = path.split(b"/")
         for depth in range(1, len(names) + 1):
             part = b"/".join(names[:depth])
-            if self.make_directory(part, 0):
+            if self.make_directory(part):
                 self.made.append(part)
 
-    def make_directory(self, path: bytes, mtime_ns: int) -> bool:
-        """Make a directory that only we may use; False where there is one already."""
+    def make_directory(self, path: bytes) -> bool:
+        """Make a directory that only we may use; False where there is one already.
+
+        What is in its place makes room only if anything may be replaced, whatever its time: what belongs into the
+        directory may come before the directory itself, from another process.
+        """
         directory, name = self.above(path), name_of(path)
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
@@ -110,8 +115,8 @@ class Disk:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
                 return self._replaces_leftovers  # then it may be one that the process made that died
-            if not self._is_ours(path):
-                check_replaceable(status, mtime_ns, self._overwrite)
+            if self._overwrite is not Overwrite.ALWAYS and not self._is_ours(path):
+                raise in_the_way(status) from None
             os.unlink(name, dir_fd=directory)
             os.mkdir(name, 0o700, dir_fd=directory)
             self._entered = None
@@ -170,7 +175,9 @@ class Disk:
         try:
             directory = self.directory(file.rpartition(b"/")[0])
             mode = os.stat(name_of(file), dir_fd=directory, follow_symlinks=False).st_mode
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
             raise lost_link(file) from None
         if not stat.S_ISREG(mode):
             raise Refused("a hard link to what is no regular file")
@@ -178,19 +185,24 @@ class Disk:
 
     def are_one(self, one: bytes, other: bytes) -> bool:
         """Whether both paths are names of the same file."""
-        try:
-            first = os.stat(name_of(one), dir_fd=self.above(one), follow_symlinks=False)
-            return os.path.samestat(first, os.stat(name_of(other), dir_fd=self.above(other), follow_symlinks=False))
-        except FileNotFoundError:
-            return False
+        first, second = self._status(one), self._status(other)
+        return first is not None and second is not None and os.path.samestat(first, second)
 
     def is_as_old(self, path: bytes, mtime_ns: int) -> bool:
         """Whether a regular file stands there with that very time."""
+        status = self._status(path)
+        return status is not None and stat.S_ISREG(status.st_mode) and status.st_mtime_ns == mtime_ns
+
+    def _status(self, path: bytes) -> os.stat_result | None:
+        """Of what is there, or None; no directory is made on the way."""
+        self._entered = None
         try:
-            status = os.stat(name_of(path), dir_fd=self.above(path), follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return stat.S_ISREG(status.st_mode) and status.st_mtime_ns == mtime_ns
+            directory = self._descent.enter(path.rpartition(b"/")[0])
+            return os.stat(name_of(path), dir_fd=directory, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
+            return None
 
     def rename(self, temporary: bytes, path: bytes) -> None:
         """Give what stands beside `path` that name, in place of what has it now."""
@@ -229,11 +241,16 @@ class Disk:
 def check_replaceable(status: os.stat_result, mtime_ns: int, overwrite: Overwrite) -> None:
     """Raise Refused where what has that status may not make room for what is of that time."""
     if overwrite is Overwrite.NEVER or stat.S_ISDIR(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-        raise Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
+        raise in_the_way(status)
     is_unfinished = stat.S_IMODE(status.st_mode) & ~stat.S_IWUSR == UNFINISHED & ~stat.S_IWUSR
     if overwrite is Overwrite.IF_NEWER and status.st_mtime_ns >= mtime_ns and not is_unfinished:
         raise Refused("one that is not older is there, and was kept", IssueKind.KEPT)
+
+
+def in_the_way(status: os.stat_result) -> Refused:
+    """What is said where that stands in the place of a member."""
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+    return Refused(f"{kind} stands in its place", IssueKind.IN_THE_WAY)
 
 
 def check_above(error: OSError, overwrite: Overwrite) -> None:

@@ -111,7 +111,7 @@ class Unpacker:
         if member.type == REGULAR:
             self._put_file(member, path, data)
         elif member.type == DIRECTORY:
-            is_new = bool(path) and self._disk.make_directory(path, member.mtime_ns)
+            is_new = bool(path) and self._disk.make_directory(path)
             self._late.append(Late(path, member, is_new=is_new))
         elif member.type == HARD_LINK:
             return self._put_link(member, path, safe_path(member.link))
