@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from async_backup.archive_names import NameParser
 from async_backup.catalog import read_catalog
 from async_backup.errors import RestoreError
+from async_backup.events import ignore
 from async_backup.restoring import foreseen as looking
 from async_backup.restoring.model import RestoreSettings
+from async_backup.ui.foreseen import ForeseenLines
 from tests.command import PROGRAM, backup_command, finished, login
-from tests.restores import HERE, LIMITS, archive_of, store_of, tree
+from tests.restores import HERE, LIMITS, NAME, archive_of, store_of, tree
+from tests.verifications import with_records_cut_short
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
     from pathlib import Path
 
+    from async_backup.remote.memory import MemoryStore
     from tests.sshd import Sshd
 
 LARGE = 3_000_000
@@ -160,6 +165,78 @@ def test_what_would_not_come_is_told_and_is_the_exit_code_of_a_restore(
     real = finished([*PROGRAM, "restore", sshd.destination(target), "out", *options, "--quiet", *login(sshd)])
     assert (real.returncode, one.stderr in real.stderr) == (3, True)
     assert foreseen(sshd, target, "--all", *options, "--outside-links").returncode == 0
+
+
+def test_where_no_member_of_any_archive_would_come_nothing_would_be_done(
+    sshd: Sshd, target: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "links").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "links" / name).symlink_to("/etc")
+    assert finished(backup_command(sshd, tmp_path / "links", to=target)).returncode == 0
+    where = ["--all", "--to", str(tmp_path / "back")]
+    assert foreseen(sshd, target, *where).returncode == 1
+    assert finished([*PROGRAM, "restore", sshd.destination(target), *where, *login(sshd)]).returncode == 1
+
+
+def test_a_source_of_which_nothing_is_wanted_is_not_looked_for(sshd: Sshd, target: Path, tmp_path: Path) -> None:
+    for name, file in (("one", "a.jpg"), ("two", "b.txt")):
+        (tmp_path / name / "dir").mkdir(parents=True)
+        (tmp_path / name / "dir" / file).write_text(name)
+    assert finished(backup_command(sshd, tmp_path / "one", str(tmp_path / "two"), to=target)).returncode == 0
+    (tmp_path / "back").mkdir()
+    (tmp_path / "back/two").symlink_to(tmp_path / "two")
+    done = foreseen(sshd, target, "--all", "--include", "*.jpg", "--to", str(tmp_path / "back"))
+    assert (done.returncode, done.stderr) == (0, "")
+    done = foreseen(sshd, target, "--all", "--include", "*.*", "--to", str(tmp_path / "back"))
+    assert (done.returncode, done.stderr.count("nothing is written through one")) == (3, 1)
+
+
+def test_an_index_that_cannot_be_read_is_an_error_of_its_archive(
+    sshd: Sshd, source: Path, target: Path, tmp_path: Path
+) -> None:
+    [archive] = target.glob("wiki-*.tar.gz")
+    archive.write_bytes(with_records_cut_short(archive.read_bytes()))
+    where = ["--to", str(tmp_path / "back")]
+    one = foreseen(sshd, target, "wiki", *where)
+    assert (one.returncode, "its index cannot be read" in one.stderr) == (1, True)
+    every = foreseen(sshd, target, "--all", *where)
+    assert (every.returncode, every.stdout.count("would restore")) == (3, 1)
+    assert source.exists()
+
+
+async def lines_of(store: MemoryStore, target: Path, is_stopped: Callable[[], bool], **options: Any) -> ForeseenLines:
+    """Those of the only archive, before they are looked at."""
+    archive = (await read_catalog(store, NameParser())).find(NAME)
+    found = await looking.foresee(store, archive, RestoreSettings(HERE, NAME, target, limits=LIMITS, **options))
+    return ForeseenLines(found, ignore, is_stopped)
+
+
+@pytest.mark.anyio
+async def test_it_ends_where_it_is_stopped_whatever_there_is_to_tell(tmp_path: Path) -> None:
+    (tmp_path / "entry").mkdir()
+    for number in range(20):
+        (tmp_path / f"entry/{number}").symlink_to("/etc")
+    store, asked = store_of(archive_of(tmp_path / "entry")), list[int]()
+
+    def is_stopped() -> bool:
+        asked.append(1)
+        return len(asked) > 5
+
+    told = await lines_of(store, tmp_path / "back", is_stopped)
+    assert list(told.lines(is_quiet=True)) == []
+    assert (told.coming, told.lost) == (1, 4)
+
+
+@pytest.mark.anyio
+async def test_a_target_that_cannot_be_read_any_more_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "entry").mkdir()
+    told = await lines_of(store_of(archive_of(tmp_path / "entry")), tmp_path / "back", lambda: False)
+    (tmp_path / "back").write_text("no directory")
+    with pytest.raises(RestoreError, match="it cannot be restored here: Not a directory"):
+        list(told.json_lines())
 
 
 @pytest.mark.usefixtures("source")

@@ -51,6 +51,10 @@ PLACES_TO_WRITE = {
     b"missing/file": REGULAR,
     b"./": DIRECTORY,
     b"./.": REGULAR,
+    b"closed/new/file": REGULAR,
+    b"open/new/deep/file": REGULAR,
+    b"secret": DIRECTORY,
+    b"secret/file": REGULAR,
 }
 
 
@@ -136,6 +140,7 @@ def test_a_directory_that_may_not_be_written_to_is_foreseen() -> None:
         (target / "closed/d").mkdir(parents=True)
         (target / "closed").chmod(0o555)
         (target / "open").mkdir()
+        (target / "secret").mkdir(mode=0o700)
         for path in (target, target / "open"):
             path.chmod(0o777)
         if IS_ROOT:
@@ -145,5 +150,7 @@ def test_a_directory_that_may_not_be_written_to_is_foreseen() -> None:
     denied = {path: (issue.kind, issue.reason) for path, issue in issues.items() if issue}
     assert denied == {
         b"closed/file": (IssueKind.FAILED, "Permission denied"),
+        b"closed/new/file": (IssueKind.FAILED, "Permission denied"),
+        b"secret/file": (IssueKind.FAILED, "Permission denied"),
         b"./.": (IssueKind.REFUSED, "it has no path"),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from anyio import Event, fail_after
 
-from async_backup.archive.index import FOOTER_SIZE, PIECE, IndexWriter, read_footer
+from async_backup.archive.index import FOOTER_SIZE, PIECE, read_footer
 from async_backup.errors import ConnectionDropped, DamagedArchive, RemoteNotFound, RestoreError, SettingsError
 from async_backup.remote.memory import MemoryReader, MemoryStore
 from async_backup.restoring.model import BytesRestored, RestoreStarted
@@ -22,7 +22,7 @@ from tests.archives import segments_of
 from tests.everything import build_everything
 from tests.restores import NAME, archive_of, info, restore_from, store_of, tar_gz, tree
 from tests.trees import IS_ROOT, SEGMENT
-from tests.verifications import forged
+from tests.verifications import forged, with_records_cut_short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,6 +199,20 @@ async def test_what_stands_in_the_place_of_a_directory_is_in_the_way_of_all_belo
         with pytest.raises(RestoreError, match=rf"nothing was written, since these exist already in [^ ]*: {place};"):
             await restore_from(store_of(archive_of(source)), target, b"sub/deep", include=include)
     assert tree(target) == before
+
+
+async def test_only_always_replaces_a_file_by_a_directory_however_old_it_is(source: Path, target: Path) -> None:
+    there = target / "entry/sub"
+    there.parent.mkdir(parents=True)
+    there.write_text("mine")
+    os.utime(there, (0, 0))
+    restored = await restore_from(store_of(archive_of(source)), target, b"sub", overwrite=Overwrite.IF_NEWER)
+    assert {kind for _, kind in restored.told} == {"in-the-way", "failed"}  # the links to what is in it
+    assert reasons(restored)[b"entry/sub"] == "a file stands in its place"
+    assert tree(target / "entry") == {"sub": b"mine"}
+    restored = await restore_from(store_of(archive_of(source)), target, b"sub", overwrite=Overwrite.ALWAYS)
+    assert restored.report.exit_code == 0
+    assert there.is_dir()
 
 
 async def test_always_replaces_what_is_there_and_follows_no_link(source: Path, target: Path, tmp_path: Path) -> None:
@@ -708,10 +722,7 @@ def test_a_link_to_what_is_not_there_names_it(tmp_path: Path, gone: bytes) -> No
 async def test_an_index_whose_records_are_cut_short_is_an_error_and_nothing_is_written(
     source: Path, target: Path, wanted: tuple[bytes, ...]
 ) -> None:
-    content = archive_of(source)
-    index, footer = IndexWriter(), read_footer(content[-FOOTER_SIZE:])
-    parts = [index.add(segment._replace(records=segment.records[:-3])) for segment in segments_of(content)]
-    damaged = b"".join([content[: footer.index_offset], *parts, index.finish(footer.index_offset)])
+    damaged = with_records_cut_short(archive_of(source))
     (target / "entry").mkdir(parents=True)
     (target / "entry/mine").write_text("mine")
     with pytest.raises(DamagedArchive, match="the index is damaged"):

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from anyio import Event, create_task_group, fail_after
+from anyio import Event, create_task_group, fail_after, move_on_after, sleep_forever
 
 from async_backup.errors import ConnectionDropped, ExitCode, NotInArchive, RemoteNotFound
 from async_backup.restoring import everything, foreseen
@@ -35,6 +35,7 @@ from tests.shelf import Shelf, at
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from async_backup.remote.memory import MemoryReader
     from async_backup.restoring.model import AllReport
     from tests.sshd import Sshd
 
@@ -129,6 +130,36 @@ async def test_patterns_that_leave_nothing_in_any_archive_are_an_error(shelf: Sh
     with pytest.raises(NotInArchive, match=r"nothing in 4 archives is left by --include '\*.odt'"):
         await restored(shelf, tmp_path / "target", include=("*.odt",))
     assert not (tmp_path / "target").exists()
+
+
+async def test_no_directory_is_left_where_nothing_came_not_even_after_an_interrupt(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    with pytest.raises(NotInArchive):
+        await restored(shelf, tmp_path / "new/er/target", include=("*.odt",))
+    assert not (tmp_path / "new").exists()
+
+    class Stuck(Shelf):
+        async def open(self, path: bytes) -> MemoryReader:
+            assert (tmp_path / "new/target/other").is_dir()
+            await sleep_forever()
+            raise AssertionError(path)
+
+    shelf = Stuck()
+    shelf.put_archive("wiki", at(1), content=archive("wiki", "wiki" * 100_000), directory=b"other")
+    with move_on_after(0.1):
+        await restored(shelf, tmp_path / "new/target", include=("*.odt",))
+    assert not (tmp_path / "new").exists()
+
+
+async def test_a_link_in_the_place_of_a_source_is_told_whatever_is_behind_it(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/wiki").mkdir(parents=True)
+    (tmp_path / "elsewhere/wiki/file").write_text("mine")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/other").symlink_to(tmp_path / "elsewhere")
+    report = await restored(shelf, tmp_path / "target", include=("file",))
+    [error] = [str(one.error) for one in report.reports if one.error]
+    assert "is a symbolic link, and nothing is written through one" in error
 
 
 async def test_a_source_of_which_nothing_is_wanted_is_not_hindered_by_what_is_in_its_place(

@@ -128,6 +128,13 @@ def forged(archive: bytes, change: Callable[[list[Member]], list[Member]]) -> by
     return b"".join([*parts, index.finish(footer.index_offset)])
 
 
+def with_records_cut_short(archive: bytes) -> bytes:
+    """The archive with an index of which only the checksums are right."""
+    footer, index = read_footer(archive[-FOOTER_SIZE:]), IndexWriter()
+    parts = [index.add(segment._replace(records=segment.records[:-3])) for segment in segments_of(archive)]
+    return b"".join([archive[: footer.index_offset], *parts, index.finish(footer.index_offset)])
+
+
 def _with_records(segment: Segment, records: Sequence[Member]) -> Segment:
     headers = sum(member.type != PIECE for member in records)
     return segment._replace(members=headers, records=pack_records([_record(member) for member in records]))
