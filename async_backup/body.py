@@ -233,7 +233,7 @@ class BodyWriter:
             self._last_problem = problem
 
     def _report(self, problem: Problem) -> None:
-        if problem.kind is ProblemKind.CHANGED and self._changed is Changed.FAIL:
+        if problem.kind in {ProblemKind.CHANGED, ProblemKind.CUT} and self._changed is Changed.FAIL:
             raise SourceChanged(
                 f"{os.fsdecode(problem.path)}: {problem.reason}; "
                 "back up a snapshot, or take the file as it comes with --changed warn"

@@ -75,9 +75,13 @@ def scan(
 ) -> Iterator[Entry | EntrySkipped]:
     """The entries of a source as the system lists them, one at a time, or those in `only`; raises SourceError."""
     suffix = b"-" + os.fsencode(timestamp) + SUFFIX
+    seen: set[bytes] = set()
     try:
         with os.scandir(os.fsencode(source.path)) as listing:
             for found in listing:
+                if found.name in seen:
+                    continue  # a listing may last as long as the run, and show what is made anew a second time
+                seen.add(found.name)
                 if not only or found.name in only:
                     yield _entry(source, found, suffix, selection)
     except OSError as error:

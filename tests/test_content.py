@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from async_backup.archive.content import REREADS
+from async_backup.archive import content
+from async_backup.archive.content import COARSE_REST, REREADS, REST, STATUS_CHANGE
 from async_backup.archive.index import CHANGED
 from async_backup.archive.member import Problem, ProblemKind
 from tests.archives import make_archive
@@ -62,8 +63,60 @@ def test_a_file_that_changes_under_the_first_reading_is_read_again(
 
     changing_under_reads(monkeypatch, change)
     archive = alone(tmp_path, file.content())
-    assert (archive.problems, set(flags(archive))) == ([], {0})
+    assert {problem.reason for problem in archive.problems} == ({STATUS_CHANGE} if file is LARGE else set())
     assert contents(archive) == {"entry": later}
+
+
+@SIZES
+def test_a_file_that_was_written_to_just_now_is_read_once_a_further_change_would_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: File
+) -> None:
+    path, waits, readings = tmp_path / "entry", list[float](), list[int]()
+
+    def wait(seconds: float) -> None:
+        assert not readings
+        waits.append(seconds)
+
+    changing_under_reads(monkeypatch, readings.append)
+    monkeypatch.setattr("async_backup.archive.content.time.sleep", wait)
+    path.write_bytes(file.content())
+    now = path.stat().st_ctime_ns
+    monkeypatch.setattr("async_backup.archive.content.time.time_ns", lambda: now + len(waits) * REST + 1_000_000)
+    archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz")
+    assert waits == [(REST - 1_000_000) / 1e9]
+    assert (archive.problems, set(flags(archive))) == ([], {0})
+
+
+@SIZES
+def test_a_file_that_is_written_to_all_the_time_is_named_though_its_times_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: File
+) -> None:
+    waits = list[float]()
+    monkeypatch.setattr("async_backup.archive.content.time.sleep", waits.append)
+    (tmp_path / "entry").write_bytes(file.content())
+    now = (tmp_path / "entry").stat().st_ctime_ns
+    monkeypatch.setattr("async_backup.archive.content.time.time_ns", lambda: now)
+    archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz")
+    assert {problem.reason for problem in archive.problems} == {"it was written to while it was read"}
+    assert contents(archive) == {"entry": file.content()}
+
+
+@pytest.mark.parametrize(
+    ("ctime", "age", "expected"),
+    [
+        (5_000_000_001, 0, REST),
+        (5_000_000_001, REST, 0),
+        (5_000_000_001, -1, 0),
+        (5_000_000_000, REST, COARSE_REST - REST),
+        (5_000_000_000, COARSE_REST, 0),
+    ],
+)
+def test_times_in_whole_seconds_take_longer_to_tell_a_change(
+    monkeypatch: pytest.MonkeyPatch, ctime: int, age: int, expected: int
+) -> None:
+    status = os.stat_result(range(10), {"st_ctime_ns": ctime})
+    monkeypatch.setattr("async_backup.archive.content.time.time_ns", lambda: ctime + age)
+    assert content._until_rest(status) == expected
 
 
 @pytest.mark.parametrize(("step", "verb"), [(-100, "shrank"), (1, "grew")])

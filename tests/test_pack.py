@@ -9,13 +9,15 @@ import socket
 import subprocess
 import tarfile
 import threading
+import time
 from contextlib import chdir
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import pytest
 
-from async_backup.archive.member import Problem, ProblemKind
+from async_backup.archive.content import REST, STATUS_CHANGE
+from async_backup.archive.member import Meta, Problem, ProblemKind
 from async_backup.archive.pack import GROWTH
 from tests.archives import make_archive
 from tests.trees import SEGMENT, Directory, File, Link, Symlink, build
@@ -137,8 +139,9 @@ def test_a_small_file_that_grew_a_little_since_the_plan_is_stored_as_it_is_now(t
 def test_a_small_file_that_outgrew_its_segment_is_cut_and_named(tmp_path: Path) -> None:
     size = SMALL.size + SEGMENT // GROWTH + 1
     archive = packed_after(tmp_path, SMALL, lambda victim: os.truncate(victim, size))
-    reason = f"it grew while it was read ({SMALL.size} bytes, then {size})"
-    assert archive.problems == [Problem(b"entry/victim", ProblemKind.CHANGED, reason)]
+    reason = f"it grew while it was read ({SMALL.size} bytes, then {size}), and only its beginning is here"
+    assert archive.problems == [Problem(b"entry/victim", ProblemKind.CUT, reason)]
+    assert archive.problems[0].is_loss(ignores_changes=True)
     assert contents(archive)["victim"] == SMALL.content()
 
 
@@ -189,7 +192,36 @@ def test_another_inode_under_the_first_name_is_a_lost_leader(tmp_path: Path) -> 
 @SIZES
 def test_a_later_name_that_is_no_more_loses_nothing(tmp_path: Path, file: File) -> None:
     archive = packed_after(tmp_path, file, lambda victim: (victim.parent / "w").unlink(), w=Link(0))
-    assert (archive.lost_leader, archive.problems) == (False, [])
+    assert not archive.lost_leader
+    assert {problem.reason for problem in archive.problems} == ({STATUS_CHANGE} if file is LARGE else set())
+    assert contents(archive)["victim"] == file.content()
+
+
+def test_a_large_file_whose_time_was_put_back_is_named(tmp_path: Path) -> None:
+    def write(victim: Path) -> None:
+        status = victim.stat()
+        with victim.open("r+b") as file:
+            file.write(b"new")
+        os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    archive = packed_after(tmp_path, LARGE, write)
+    assert set(archive.problems) == {Problem(b"entry/victim", ProblemKind.CHANGED, STATUS_CHANGE)}
+
+
+def test_a_later_name_of_an_inode_that_became_another_file_has_its_own_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inode is said to be the same one: which one is free next is for the file system to say."""
+    build(tmp_path, ENTRY, Directory({b"a": File(100, seed=1), b"b": File(100, seed=2)}))
+    os.link(tmp_path / "entry/a", tmp_path / "outside-a")
+    time.sleep(2 * REST / 1e9)
+    os.link(tmp_path / "entry/b", tmp_path / "outside-b")
+    monkeypatch.setattr(Meta, "identity", (1, 1))
+    monkeypatch.setattr("async_backup.archive.plan.identity_of", lambda _: (1, 1))
+    monkeypatch.setattr("async_backup.archive.pack.identity_of", lambda _: (1, 1))
+    archive = make_archive(tmp_path, ENTRY, tmp_path / "a.tar.gz")
+    assert contents(archive)["a"] != contents(archive)["b"]
+    assert archive.problems == []
 
 
 @pytest.mark.parametrize("file", [b"small", b"large"])

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import chdir
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
+from async_backup.archive.content import REST
 from async_backup.archive.descent import open_file
 from async_backup.archive.index import PIECE
 from async_backup.archive.jobs import Batch, Leader, Piece
@@ -231,6 +233,7 @@ def test_a_directory_replaced_while_the_plan_is_made_is_named_and_not_followed(t
     build(tmp_path, b"outside", Directory({b"secret": File()}))
     victim, last = Directory({b"mine": File()}), Directory({b"last": File()})
     build(tmp_path, ENTRY, Directory({b"w": File(SEGMENT), b"victim": victim, b"zz": last}))
+    time.sleep(2 * REST / 1e9)
     planner = Planner(bytes(tmp_path), ENTRY, PlanRules(SEGMENT))
     jobs = planner.jobs()
     first = next(jobs)

@@ -223,4 +223,4 @@ def test_a_file_without_holes_is_asked_for_none(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "lseek", lambda *_: pytest.fail("a file that fills its blocks was searched for holes"))
     with (tmp_path / "file").open("rb") as file:
         _, payload, is_sparse, _, change = read_file(file.fileno(), 100_000, 0, xattrs=False)
-    assert (payload, is_sparse, change) == (bytes(100_000), False, "")
+    assert (payload, is_sparse, change) == (bytes(100_000), False, None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
-from async_backup.archive.member import REGULAR, Meta, Replaced, meta_of
+from async_backup.archive.member import REGULAR, Meta, ProblemKind, Replaced, meta_of
 from async_backup.archive.sparse import extents, may_have_holes, sparse_of
 from async_backup.archive.xattrs import NO_XATTRS, Xattrs, xattrs_of
 
@@ -18,14 +19,27 @@ if TYPE_CHECKING:
 REREADS = 3
 """How often a file is read again that changed while it was read."""
 
+STATUS_CHANGE = "its status changed while it was read, and nothing tells whether that was all"
+"""Only the ctime of a large file differs: mode, owner or number of names; or its content, with the mtime put back."""
+
+REST = 20_000_000
+"""Nanoseconds that the last change of a file has to lie back, so that a further one would show: a write sets the times
+before it is done, and two in one tick of the kernel's clock, of 10 ms at most, set the same."""
+
+COARSE_REST = 2_000_000_000
+"""The same where times are told in whole seconds, as by FAT in every second one."""
+
 FREE_XATTRS = 1024
 """Bytes of extended attributes that a file may have without taking from the room of its segment: the plan counts more
 for its headers than they are once they are compressed."""
 
 
-Content = tuple[Meta, bytes, bool, Xattrs, str]
+Change = tuple[ProblemKind, str]
+"""What became of a file while it was read, and how that is said."""
+
+Content = tuple[Meta, bytes, bool, Xattrs, Change | None]
 """A whole file as it was read: its metadata, with the size that it has when it is restored; its payload, and whether
-that is sparse; its extended attributes; how it changed under every reading or that it was cut, or nothing.
+that is sparse; its extended attributes; how it changed under every reading or that it was cut, or None.
 
 A plain tuple: there is one for every file.
 """
@@ -38,7 +52,7 @@ def read_file(descriptor: int, planned: int, room: int, *, xattrs: bool) -> Cont
     extended attributes. Raises OSError, and Replaced where it is no regular file.
     """
     rereads = 0
-    before = os.fstat(descriptor)
+    before, is_at_rest = _at_rest(descriptor)
     while True:
         meta = meta_of(before)
         if meta is None or meta.type != REGULAR:
@@ -51,20 +65,44 @@ def read_file(descriptor: int, planned: int, room: int, *, xattrs: bool) -> Cont
         sparse = _sparse_payload(descriptor, size) if may_have_holes(before) else None
         payload, found = sparse or _payload(descriptor, size)
         after = os.fstat(descriptor)
-        if found == size == meta.size and is_same(before, after):
-            return meta, payload, sparse is not None, attributes, ""
+        if is_at_rest and found == size == meta.size and is_same(before, after):
+            return meta, payload, sparse is not None, attributes, None
         if rereads == REREADS:
             break
-        before, rereads = after, rereads + 1
+        rereads += 1
+        before, is_at_rest = _at_rest(descriptor)
     change = _change(meta.size, size, planned, found, after.st_size)
     meta = meta._replace(size=size if sparse else len(payload))
     return meta, payload, sparse is not None, attributes, change
 
 
-def _change(before: int, wanted: int, planned: int, found: int, after: int) -> str:
+def _change(before: int, wanted: int, planned: int, found: int, after: int) -> Change:
     if wanted < before:
-        return size_change(planned, before)
-    return size_change(before, after if after != before else found)
+        return ProblemKind.CUT, f"{size_change(planned, before)}, and only its beginning is here"
+    return ProblemKind.CHANGED, size_change(before, after if after != before else found)
+
+
+def _at_rest(descriptor: int) -> tuple[os.stat_result, bool]:
+    """The status of a file, and whether a further change would show in it, which is waited for once."""
+    status = os.fstat(descriptor)
+    if not (wait := _until_rest(status)):
+        return status, True
+    time.sleep(wait / 1e9)
+    status = os.fstat(descriptor)
+    return status, not _until_rest(status)
+
+
+def _until_rest(status: os.stat_result) -> int:
+    """Nanoseconds; none for a time in the future, which another clock wrote."""
+    age = time.time_ns() - status.st_ctime_ns
+    if age >= COARSE_REST or age < 0:
+        return 0
+    return max(0, rest_after(status.st_ctime_ns) - age)
+
+
+def rest_after(ctime_ns: int) -> int:
+    """Nanoseconds after a change in which a further one may not show."""
+    return REST if ctime_ns % 1_000_000_000 else COARSE_REST
 
 
 def _payload(descriptor: int, size: int) -> tuple[bytes, int]:
@@ -90,18 +128,18 @@ def read_piece(descriptor: int, parts: Sequence[Extent], planned: Meta) -> tuple
 
     Raises OSError, and Replaced where it is another file.
     """
-    after = os.fstat(descriptor)
-    if (after.st_dev, after.st_ino) != planned.identity or not stat.S_ISREG(after.st_mode):
-        raise Replaced
     for _ in range(1 + REREADS):
-        before = after
+        before, is_at_rest = _at_rest(descriptor)
+        if (before.st_dev, before.st_ino) != planned.identity or not stat.S_ISREG(before.st_mode):
+            raise Replaced
         data, missing = read_parts(descriptor, parts)
         after = os.fstat(descriptor)
-        if is_same(before, after):
+        is_whole = is_at_rest and is_same(before, after)
+        if is_whole:
             break
     is_as_planned = (after.st_size, after.st_mtime_ns) == (planned.size, planned.mtime_ns)
-    if is_as_planned and not missing and is_same(before, after):
-        return data, ""
+    if is_as_planned and not missing and is_whole:
+        return data, "" if after.st_ctime_ns == planned.ctime_ns else STATUS_CHANGE
     return data, size_change(planned.size, after.st_size - missing if is_as_planned else after.st_size)
 
 

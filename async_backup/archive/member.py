@@ -67,6 +67,7 @@ class ProblemKind(StrEnum):
     UNREADABLE = "unreadable"
     VANISHED = "vanished"
     CHANGED = "changed"
+    CUT = "cut"
     REPLACED = "replaced"
     XATTRS = "xattrs"
     SKIPPED = "skipped"

@@ -137,7 +137,7 @@ class _Segment:
         if problem:
             self._problems.append(Problem(path, ProblemKind.XATTRS, problem))
         if change:
-            self._problems.append(Problem(path, ProblemKind.CHANGED, change))
+            self._problems.append(Problem(path, *change))
         if meta.size > planned or len(records) > FREE_XATTRS:
             self._room -= max(0, meta.size - planned) + max(0, len(records) - FREE_XATTRS)
         head = sparse_header(path, meta, len(payload), records) if is_sparse else header(path, meta, b"", records)

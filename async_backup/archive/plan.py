@@ -11,9 +11,11 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from async_backup.archive.content import REREADS
 from async_backup.archive.descent import Descent, identity_of, open_file
 from async_backup.archive.jobs import Batches, Leader, Node, Piece, path_in
 from async_backup.archive.links import Links
+from async_backup.archive.listings import Listings
 from async_backup.archive.member import (
     DIRECTORY,
     HARD_LINK,
@@ -43,6 +45,8 @@ PATH_LIMIT = 60_000
 XATTRS_LIMIT = 4 << 20
 """Bytes of extended attributes of one file, where half a segment is not less; the parser of tars takes 16 MiB."""
 
+_MOVED = "it changed before it was listed, and another directory after: what was moved between them may be missing"
+
 _BYTES_AN_EXTENT = 64
 """Of a segment, for each entry of a sparse map: two numbers of up to 19 digits, with their ends."""
 
@@ -66,6 +70,7 @@ class Planner:
         self._rules = rules
         self._batches = Batches(rules.segment_size)
         self._links = Links()
+        self._listings = Listings()
         self._device: int | None = None
         self._longest_path = min(PATH_LIMIT, rules.segment_size // 8)
         self._xattrs_limit = min(XATTRS_LIMIT, rules.segment_size // 2)
@@ -76,6 +81,8 @@ class Planner:
         """The segments in the order of the archive. Raises OSError where the source or the entry cannot be read."""
         with Descent(self._source) as descent:
             yield from self._walk(descent)
+            for path in self._listings.doubtful(descent):
+                self._add_problem(path, ProblemKind.CHANGED, _MOVED)
         self._batches.cut(is_last=True)
         yield from self._batches.take()
 
@@ -134,7 +141,19 @@ class Planner:
     def _inside(self, path: bytes, directory: int) -> Generator[Job, None, list[bytes]]:
         if self._rules.selection.exclude_caches and is_cache(directory):
             return (yield from self._members(path, directory, [CACHE_TAG]))
-        return (yield from self._members(path, directory, _sorted_names(directory)))
+        return (yield from self._members(path, directory, self._listed(path, directory)))
+
+    def _listed(self, path: bytes, directory: int) -> list[bytes]:
+        """The names in a directory, which is listed again if it changes meanwhile: then a list may lack some."""
+        for _ in range(1 + REREADS):
+            before = os.fstat(directory).st_ctime_ns
+            names = _sorted_names(directory)
+            if os.fstat(directory).st_ctime_ns == before:
+                break
+        else:
+            self._add_problem(path, ProblemKind.CHANGED, "it changed while it was listed: names may be missing")
+        self._listings.note(path, before)
+        return names
 
     def _members(self, path: bytes, directory: int, names: list[bytes]) -> Generator[Job, None, list[bytes]]:
         """Add all but the subdirectories, whose names are returned."""
@@ -187,13 +206,13 @@ class Planner:
         """A file that is large or has several names. It is opened once here: what cannot be read leads nobody."""
         full = path_in(path, file.name)
         is_linked = links > 1 and self._rules.hard_links
-        first = self._links.first_path(file.meta.identity) if is_linked else None
+        first = self._links.first_path(file.meta) if is_linked else None
         if first is not None:
             meta = file.meta._replace(type=HARD_LINK, size=0)
             self._batches.add(Node(file.name, meta, first), len(first))
             return
         file, xattrs, parts = self._looked_at(directory, file)
-        is_leader = is_linked and self._links.remember(file.meta.identity, full, links)
+        is_leader = is_linked and self._links.remember(file.meta, full, links)
         if file.meta.size >= self._rules.segment_size:
             self._add_node(full, file, xattrs)
             self._batches.cut()

@@ -171,6 +171,7 @@ _KINDS = {
     ProblemKind.UNREADABLE: "not readable, left out",
     ProblemKind.VANISHED: "vanished while it was read",
     ProblemKind.CHANGED: "changed while it was read",
+    ProblemKind.CUT: "cut short",
     ProblemKind.REPLACED: "replaced while it was read",
     ProblemKind.XATTRS: "stored without all its attributes",
     ProblemKind.SKIPPED: "skipped",
