@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import asyncssh
+import pytest
 from anyio import Event, sleep, to_thread
 from asyncssh.sftp import SFTPServerHandler
 
+from tests import embedded
 from tests.embedded import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from async_backup.demo.files import DemoFiles, OpenFile
 
@@ -175,6 +178,26 @@ class RenameAnswerLost(Fault):
         if self._done and not self._renames_left:
             self.hit()
             files.connection.abort()
+
+
+class RenamesOtherwise(Fault):
+    """A rename is what `rename` makes of it, such as one that replaces what is there, or does nothing."""
+
+    def __init__(self, root: Path, rename: Callable[[bytes, bytes], None]) -> None:
+        super().__init__()
+        self._root = os.fsencode(root)
+        self._rename = rename
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        async def rename(files: object, source: bytes, target: bytes) -> None:
+            del files
+            self.hit()
+            self._rename(self._root + source, self._root + target)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(embedded._FaultyFiles, "rename", rename)
+            yield
 
 
 class RenameDenied(Fault):

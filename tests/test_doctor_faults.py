@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,15 +10,23 @@ import pytest
 from async_backup.doctor import asking, speed
 from async_backup.doctor.model import State, Step
 from async_backup.errors import ExitCode
-from tests import embedded
 from tests.digest_servers import ChecksFiles, LoneCommands
 from tests.embedded import Fault, embedded_server
 from tests.examinations import examined, found, states, tree
-from tests.file_faults import BitFlip, DiskFull, Hang, InOrderOnly, NoLimits, OneWriter, OpenToOthers, TruncateOnOpen
+from tests.file_faults import (
+    BitFlip,
+    DiskFull,
+    Hang,
+    InOrderOnly,
+    NoLimits,
+    OneWriter,
+    OpenToOthers,
+    RenamesOtherwise,
+    TruncateOnOpen,
+)
 from tests.shell_faults import Babble, RefuseCommands, ShellWithoutAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from async_backup.doctor.model import DoctorReport
@@ -102,27 +109,8 @@ async def test_missing_extensions_are_named_with_what_they_cost(tmp_path: Path) 
     assert report.exit_code is ExitCode.COMPLETE
 
 
-class Overwrites(Fault):
-    """A rename replaces a file that is there."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self._root = os.fsencode(root)
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        async def rename(files: object, source: bytes, target: bytes) -> None:
-            del files
-            self.hit()
-            os.replace(self._root + source, self._root + target)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(embedded._FaultyFiles, "rename", rename)
-            yield
-
-
 async def test_a_server_whose_rename_overwrites_stands_in_the_way_of_a_promise(tmp_path: Path) -> None:
-    report = await on_server(tmp_path, Overwrites(tmp_path / "root"))
+    report = await on_server(tmp_path, RenamesOtherwise(tmp_path / "root", os.replace))
     assert states(report)[Step.OVERWRITING] is State.FAILED
     assert report.exit_code is ExitCode.INCOMPLETE
 

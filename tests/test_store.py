@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import random
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from async_backup.errors import (
 from async_backup.remote.naming import is_temporary
 from async_backup.remote.privacy import Privacy
 from async_backup.remote.ssh import watch
+from async_backup.remote.ssh.connection import Connection
 from async_backup.remote.store import SftpStore
 from tests.embedded import Fault, embedded_server
 from tests.file_faults import (
@@ -43,6 +45,7 @@ from tests.file_faults import (
     RenameAnswerLost,
     RenameDenied,
     RenameIsSlow,
+    RenamesOtherwise,
     TruncateOnClose,
 )
 from tests.shell_faults import (
@@ -167,6 +170,27 @@ async def test_damage_on_the_server_shows_in_the_digest(tmp_path: Path, fault: F
 async def test_a_server_that_loses_bytes_of_every_file_is_refused_before_anything_else(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="does not come back"):
         async with store_with(tmp_path, TruncateOnClose(times=100)):
+            pass
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("overwrites", [True, False])
+async def test_a_file_that_is_there_stays_whatever_the_servers_rename_does(tmp_path: Path, overwrites: bool) -> None:
+    fault = [RenamesOtherwise(tmp_path / "root", os.replace)] if overwrites else []
+    async with store_with(tmp_path, *fault) as store:
+        for name in (b"/d/a", b"/d/b"):
+            await put(store, name)
+        (tmp_path / "root/d/b").write_bytes(b"precious")
+        with pytest.raises(RemoteExists, match="b exists already; nothing is overwritten"):
+            await store.rename(b"/d/a", b"/d/b")
+        assert files(tmp_path) == {b"a": CONTENT, b"b": b"precious"}
+        await store.rename(b"/d/a", b"/d/c")
+        assert set(files(tmp_path)) == {b"b", b"c"}
+
+
+async def test_a_server_that_only_says_that_it_renames_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="none has the new name"):
+        async with store_with(tmp_path, RenamesOtherwise(tmp_path / "root", lambda source, target: None)):
             pass
     assert files(tmp_path) == {}
 
@@ -371,7 +395,10 @@ async def test_a_rename_whose_answer_was_lost_has_happened_exactly_once(tmp_path
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_lost_answer_does_not_make_a_rename_overwrite(tmp_path: Path, done: bool) -> None:
+async def test_a_lost_answer_does_not_make_a_rename_overwrite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    monkeypatch.setattr(Connection, "is_openssh", True)  # which is not asked beforehand
     world = DiskWorld(tmp_path / "root" / "d")
     async with store_with(tmp_path, RenameAnswerLost(done=done)) as store:
         await put(store)

@@ -94,7 +94,7 @@ class Probe:
 
     async def _rename_away(self, channel: Channel) -> bool:
         """Rename the file and remove it, with both requests under way at once; whether it is gone for good."""
-        is_removed = False
+        is_removed = is_renamed = False
 
         async def remove() -> None:
             nonlocal is_removed
@@ -102,14 +102,30 @@ class Probe:
                 await channel.remove(self._renamed)
                 is_removed = True
 
+        async def rename() -> None:
+            nonlocal is_renamed
+            is_renamed = await self._rename(channel)
+
         async with task_group() as tasks:
-            tasks.start_soon(self._rename, channel)
+            tasks.start_soon(rename)
             tasks.start_soon(remove)
+        if is_renamed and not is_removed:
+            await self._check_renamed(channel)
         return is_removed and not self.is_in_order
 
-    async def _rename(self, channel: Channel) -> None:
+    async def _check_renamed(self, channel: Channel) -> None:
+        """Raise RemoteError where the file that was renamed has no such name."""
+        if not await channel.exists(self._renamed):
+            raise RemoteError(
+                f"{self._requests.host}: the server says that it has renamed a file, and none has the new name, "
+                "so that no archive would get its own; see `doctor`"
+            )
+
+    async def _rename(self, channel: Channel) -> bool:
+        """Whether the server says that it has done so now."""
         try:
             await channel.rename(self._path, self._renamed)
+            return True
         except ConnectionDropped:
             raise
         except RemoteError as error:
@@ -119,6 +135,7 @@ class Probe:
                 raise RemoteDenied(
                     f"{where}, but not renamed, and an archive gets its name once it is verified{advice} ({error})"
                 ) from error
+        return False
 
     async def _remove(self) -> None:
         async with task_group() as tasks:

@@ -96,10 +96,21 @@ async def make_private(handle: Handle) -> None:
 async def explain_taken(channel: Channel, error: RemoteError, path: bytes) -> RemoteError:
     """A better error where a new name was refused: as a plain failure by OpenSSH, as permission denied by ProFTPD."""
     if type(error) in {RemoteError, RemoteDenied} and await channel.exists(path):
-        name = _shown(path.rpartition(b"/")[2])
         other = ", or the server makes files, but refuses their mode" if isinstance(error, RemoteDenied) else ""
-        return RemoteExists(f"{channel.connection.host}: {name} exists already{other}; nothing is overwritten")
+        return _taken(channel, path, other)
     return await channel.explain(error, path.rpartition(b"/")[0] or b".")
+
+
+async def check_free(channel: Channel, path: bytes) -> None:
+    """Raise RemoteExists where the name is taken, as far as the account may look."""
+    with suppress(RemoteDenied):
+        if await channel.exists(path):
+            raise _taken(channel, path)
+
+
+def _taken(channel: Channel, path: bytes, other: str = "") -> RemoteExists:
+    name = _shown(path.rpartition(b"/")[2])
+    return RemoteExists(f"{channel.connection.host}: {name} exists already{other}; nothing is overwritten")
 
 
 async def open_regular(channel: Channel, path: bytes) -> tuple[Handle, int]:

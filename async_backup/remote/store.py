@@ -166,7 +166,10 @@ class SftpStore:
                 await reader.close()
 
     async def rename(self, source: bytes, target: bytes) -> None:
-        """See `RemoteStore`. Where the answer was lost, both names are looked at before it is tried again."""
+        """See `RemoteStore`. Where the answer was lost, both names are looked at before it is tried again.
+
+        OpenSSH refuses to overwrite. Others may not, so they are asked first whether the name is taken.
+        """
         is_second = False
 
         async def rename(channel: Channel) -> None:
@@ -174,6 +177,8 @@ class SftpStore:
             if is_second and await channel.exists(target) and not await channel.exists(source):
                 return
             is_second = True
+            if not channel.connection.is_openssh:
+                await steps.check_free(channel, target)
             try:
                 await channel.rename(source, target)
             except ConnectionDropped:

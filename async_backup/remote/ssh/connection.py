@@ -49,6 +49,10 @@ class Connection:
         version = self._connection.get_extra_info("server_version", "")
         return version.decode("ascii", "replace") if isinstance(version, bytes) else str(version)
 
+    @property
+    def is_openssh(self) -> bool:
+        return "OpenSSH" in self.server
+
     async def open_channel(self) -> Channel:
         """Start SFTP; raises NoSession where the server takes no further one, Unreachable without SFTP."""
         with self._opening("starting SFTP"):
@@ -67,7 +71,7 @@ class Connection:
         if not self._shortcuts.take(sftp):
             raise self._lost()
         chunk = min(self._chunk(sftp.limits.max_write_len), self._chunk(sftp.limits.max_read_len))
-        return Channel(sftp, self, chunk, lists_ahead=self._shortcuts.are_known and "OpenSSH" in self.server)
+        return Channel(sftp, self, chunk, lists_ahead=self._shortcuts.are_known and self.is_openssh)
 
     async def open_shell(self) -> Shell:
         """Start a shell that stays; raises NoSession where the server takes no further one."""
