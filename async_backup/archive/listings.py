@@ -31,7 +31,7 @@ class Listings:
 
     def note(self, path: bytes, ctime_ns: int) -> None:
         """Note a directory that has been listed."""
-        if self._listed and ctime_ns + rest_after(ctime_ns) >= self._began:
+        if ctime_ns + rest_after(ctime_ns) >= self._began:
             self._late.append((len(self._listed), path))
         if len(self._listed) < LISTINGS_LIMIT:
             self._listed.append((path, ctime_ns))
