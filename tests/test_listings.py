@@ -47,7 +47,7 @@ def test_what_moves_into_a_directory_that_was_listed_is_told(tmp_path: Path) -> 
     assert not {name for name in names if name.startswith(b"letter")}
     [(path, kind, reason)] = problems
     assert (path, kind) == (b"entry/new", ProblemKind.CHANGED)
-    assert "what was moved between them may be missing" in reason
+    assert "moved from it into a directory that had been listed before" in reason
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ PATH_LIMIT = 60_000
 XATTRS_LIMIT = 4 << 20
 """Bytes of extended attributes of one file, where half a segment is not less; the parser of tars takes 16 MiB."""
 
-_MOVED = "it changed before it was listed, and another directory after: what was moved between them may be missing"
+_MOVED = "something may have been moved from it into a directory that had been listed before, and be missing"
 
 _BYTES_AN_EXTENT = 64
 """Of a segment, for each entry of a sparse map: two numbers of up to 19 digits, with their ends."""
