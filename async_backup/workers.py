@@ -44,18 +44,24 @@ class Plan:
         try:
             return await self._process.call(begin, self._key, self.source, entry, index, hard_links=hard_links)
         except OSError as error:
-            raise SourceError(f"cannot be read: {error.strerror or error}") from error
+            raise _unreadable(error) from error
 
     async def go_on(self) -> PlanPart:
-        """The next part; raises WorkerDied."""
+        """The next part; raises SourceError, WorkerDied."""
         try:
             return await self._process.call(worker_process.continue_plan, self._key)
         except worker_process.PlanLostError as error:
             raise WorkerDied("the packing process that kept the plan ended (is memory short?)") from error
+        except OSError as error:
+            raise _unreadable(error) from error
 
     async def forget(self) -> None:
         with suppress(WorkerDied):
             await self._process.call(worker_process.forget_plan, self._key)
+
+
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(f"cannot be read: {error.strerror or error}")
 
 
 class Workers:
@@ -93,9 +99,13 @@ class Workers:
             raise PackingFailed("packing it ended two packing processes (is memory short?)") from error
 
     async def compare(self, source: bytes, job: bytes, segment: Segment, before_ns: int) -> bool:
-        """Whether a planned segment would be `segment`, see `is_unchanged`; raises WorkerDied."""
-        async with self._turns:
-            return await self._processes.least_busy().call(worker_process.compare_job, source, job, segment, before_ns)
+        """Whether a planned segment would be `segment`, see `is_unchanged`; raises SourceError, WorkerDied."""
+        try:
+            async with self._turns:
+                process = self._processes.least_busy()
+                return await process.call(worker_process.compare_job, source, job, segment, before_ns)
+        except OSError as error:
+            raise _unreadable(error) from error
 
     async def start(self) -> None:
         """Start all processes."""

@@ -11,7 +11,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import anyio.lowlevel
 import pytest
@@ -30,7 +30,7 @@ from async_backup.processes import Process
 from async_backup.remote.memory import MemoryStore
 from async_backup.slots import Slots, slot_size
 from async_backup.worker_process import PackingRules
-from async_backup.workers import open_workers
+from async_backup.workers import Plan, open_workers
 from tests.killers import hang, kill_always, kill_once
 from tests.processes import descendants, state
 from tests.runs import SEGMENT, extracted, make_source, md5
@@ -266,7 +266,7 @@ import anyio
 from async_backup.archive.selection import Selection
 from async_backup.worker_process import PackingRules
 from async_backup.processes import Process
-from async_backup.workers import open_workers
+from async_backup.workers import Plan, open_workers
 
 async def main():
     async with open_workers(2, 4, PackingRules(65536, 1, Selection(), "md5")) as workers:
@@ -308,6 +308,21 @@ def run_and_kill(program: Path, number: signal.Signals) -> list[int]:
         finally:
             process.kill()
     return family
+
+
+class Broken:
+    """In place of a packing process: the disk of what it looks at fails."""
+
+    async def call(self, *_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+async def test_a_source_that_cannot_be_read_any_more_is_an_error_of_its_entry() -> None:
+    plan = Plan(1, cast("Process", Broken()), b"/source")
+    with pytest.raises(SourceError, match="cannot be read: Input/output error"):
+        await plan.begin(b"entry", None, hard_links=True)
+    with pytest.raises(SourceError, match="cannot be read: Input/output error"):
+        await plan.go_on()
 
 
 def shared_memory() -> set[str]:
