@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from async_backup.archive.descent import Descent
 from async_backup.archive.member import DIRECTORY, HARD_LINK
-from async_backup.unpack.disk import check_above, check_replaceable, in_the_way
+from async_backup.unpack.disk import NOTHING_THERE, check_above, check_replaceable, in_the_way, is_file_of
 from async_backup.unpack.rules import Issue, IssueKind, Overwrite, Refused, check, lost_link, safe_path
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Prospects:
         there, old = self._status(path), self._status(target)
         are_one = there is not None and old is not None and os.path.samestat(there, old)
         if target in self._absent:
-            is_kept = old is not None and (are_one or _is_as_old(old, member.mtime_ns))
+            is_kept = old is not None and (are_one or is_file_of(old, member.mtime_ns))
             if self._rules.overwrite is not Overwrite.IF_NEWER or not is_kept:
                 raise lost_link(target)
         if self._descent and not are_one:
@@ -110,10 +110,6 @@ class Prospects:
             descent.enter(path)  # to give it the attributes that it has in the archive
 
 
-def _is_as_old(status: os.stat_result, mtime_ns: int) -> bool:
-    return stat.S_ISREG(status.st_mode) and status.st_mtime_ns == mtime_ns
-
-
 def _nearest(descent: Descent, path: bytes) -> int:
     """The descriptor of the last directory that is there, of those on the way to one that is not; raises OSError."""
     while True:
@@ -121,5 +117,5 @@ def _nearest(descent: Descent, path: bytes) -> int:
         try:
             return descent.enter(path)
         except OSError as error:
-            if not path or error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            if not path or error.errno not in NOTHING_THERE:
                 raise

@@ -26,7 +26,9 @@ UNFINISHED = stat.S_ISVTX | stat.S_IWUSR
 """The mode of a file until it is whole: no other one has it, and the next restore knows what a killed one left."""
 
 _NOT_A_DIRECTORY = {errno.ENOTDIR, errno.ELOOP}
-_NOTHING_THERE = {errno.ENOENT, *_NOT_A_DIRECTORY}
+NOTHING_THERE = {errno.ENOENT, *_NOT_A_DIRECTORY}
+"""Errors that tell that a path leads to nothing."""
+
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file"}
 
 
@@ -176,7 +178,7 @@ class Disk:
             directory = self.directory(file.rpartition(b"/")[0])
             mode = os.stat(name_of(file), dir_fd=directory, follow_symlinks=False).st_mode
         except OSError as error:
-            if error.errno not in _NOTHING_THERE:
+            if error.errno not in NOTHING_THERE:
                 raise
             raise lost_link(file) from None
         if not stat.S_ISREG(mode):
@@ -191,7 +193,7 @@ class Disk:
     def is_as_old(self, path: bytes, mtime_ns: int) -> bool:
         """Whether a regular file stands there with that very time."""
         status = self._status(path)
-        return status is not None and stat.S_ISREG(status.st_mode) and status.st_mtime_ns == mtime_ns
+        return status is not None and is_file_of(status, mtime_ns)
 
     def _status(self, path: bytes) -> os.stat_result | None:
         """Of what is there, or None; no directory is made on the way."""
@@ -200,7 +202,7 @@ class Disk:
             directory = self._descent.enter(path.rpartition(b"/")[0])
             return os.stat(name_of(path), dir_fd=directory, follow_symlinks=False)
         except OSError as error:
-            if error.errno not in _NOTHING_THERE:
+            if error.errno not in NOTHING_THERE:
                 raise
             return None
 
@@ -236,6 +238,11 @@ class Disk:
         status = os.stat(name_of(path), dir_fd=directory, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode) or not self._is_ours(path):
             check_replaceable(status, mtime_ns, self._overwrite)
+
+
+def is_file_of(status: os.stat_result, mtime_ns: int) -> bool:
+    """Whether it is that of a regular file with that very time."""
+    return stat.S_ISREG(status.st_mode) and status.st_mtime_ns == mtime_ns
 
 
 def check_replaceable(status: os.stat_result, mtime_ns: int, overwrite: Overwrite) -> None:
