@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from async_backup import linking
+from async_backup.worker_process import JOBS_AT_ONCE
 from tests.command import PROGRAM, backup_command, finished, login, started
 from tests.nights import HASTY, SIZE, Nights
 from tests.other_servers import running_rclone
 from tests.sshd import find_sshd, running_sshd
+from tests.verifications import lacking_something
 
 if TYPE_CHECKING:
     from tests.sshd import Sshd
@@ -61,6 +66,28 @@ def test_what_a_program_reads_of_it(nights: Nights) -> None:
     assert (ended["small"]["outcome"], ended["small"]["same_as"]) == ("committed", "")
     assert ended["wiki"]["members"] == 2
     assert ended["wiki"]["raw_size"] > SIZE
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_of_many_segments_every_one_decides(sshd: Sshd, tmp_path: Path, changed: bool) -> None:
+    nights, segment = Nights(sshd, tmp_path, "--link-unchanged", "--segment-size", "64KiB"), 64 << 10
+    noise = nights.source / "wiki/noise"
+    noise.write_bytes(os.urandom(segment * 2 * JOBS_AT_ONCE))
+    nights.settle()
+    nights.run()
+    if changed:
+        (nights.source / "wiki/z").write_text("new")
+    nights.run()
+    assert nights.are_one_file() is not changed
+
+
+def test_the_earlier_one_of_two_times_is_that_of_an_archive() -> None:
+    when = datetime(2026, 11, 20, 14, 30, 15)
+    margin = int(linking.MARGIN * 1e9)
+    made = int(when.timestamp()) * 1_000_000_000
+    assert linking._before(when, 0.0) == made - margin
+    assert linking._before(when, when.timestamp() + 3600) == made - margin
+    assert linking._before(when, when.timestamp() - 3600) == made - margin - 3600 * 1_000_000_000
 
 
 def test_without_the_option_all_is_sent(nights: Nights) -> None:
@@ -113,11 +140,15 @@ def test_a_damaged_archive_is_named_and_the_entry_sent(nights: Nights) -> None:
     assert finished([*PROGRAM, "restore", *where, "wiki", "--to", str(nights.target / "back")]).returncode == 0
 
 
-@pytest.mark.parametrize("lacking", ["its checksum file", "its end"])
-def test_what_is_no_verified_archive_of_ours_is_left_alone(nights: Nights, lacking: str) -> None:
+@pytest.mark.parametrize("lacking", ["its checksum file", "its end", "something"])
+def test_what_is_no_whole_and_verified_archive_of_ours_is_left_alone(nights: Nights, lacking: str) -> None:
     [old] = nights.archives()
     if lacking == "its end":
         os.truncate(old, old.stat().st_size - 10)
+    elif lacking == "something":
+        content = lacking_something(old.read_bytes())
+        old.write_bytes(content)
+        old.with_name(old.name + ".md5").write_text(f"{hashlib.md5(content).hexdigest()}  {old.name}\n")
     else:
         old.with_name(old.name + ".md5").unlink()
     nights.run()

@@ -135,6 +135,13 @@ def with_records_cut_short(archive: bytes) -> bytes:
     return b"".join([archive[: footer.index_offset], *parts, index.finish(footer.index_offset)])
 
 
+def lacking_something(archive: bytes) -> bytes:
+    """The archive with a footer that says that not all that belongs into it could be read."""
+    footer, index = read_footer(archive[-FOOTER_SIZE:]), IndexWriter()
+    parts = [index.add(segment) for segment in segments_of(archive)]
+    return b"".join([archive[: footer.index_offset], *parts, index.finish(footer.index_offset, is_incomplete=True)])
+
+
 def _with_records(segment: Segment, records: Sequence[Member]) -> Segment:
     headers = sum(member.type != PIECE for member in records)
     return segment._replace(members=headers, records=pack_records([_record(member) for member in records]))
