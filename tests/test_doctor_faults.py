@@ -115,6 +115,13 @@ async def test_a_server_whose_rename_overwrites_stands_in_the_way_of_a_promise(t
     assert report.exit_code is ExitCode.INCOMPLETE
 
 
+async def test_a_server_that_only_says_that_it_renames_can_store_nothing(tmp_path: Path) -> None:
+    report = await on_server(tmp_path, RenamesOtherwise(tmp_path / "root", lambda source, target: None))
+    assert found(report, Step.WRITING).state is State.FAILED
+    assert "none has the new name" in found(report, Step.WRITING).found
+    assert report.exit_code is not ExitCode.COMPLETE
+
+
 async def test_bytes_that_change_on_the_server_are_noticed(tmp_path: Path) -> None:
     report = await on_server(tmp_path, BitFlip(offset=600_000))
     assert states(report)[Step.RATE] is State.FAILED

@@ -82,6 +82,9 @@ async def _try_everything(patient: Patient, place: str) -> Finding:
     channel, first, target = await patient.channel(), await patient.write_file(b"first"), await patient.new_name()
     patient.litter.note_file(target)
     await channel.rename(first, target)
+    if not await channel.exists(target):
+        found = "the server says that it has renamed a file, and none has the new name"
+        return failed(Step.WRITING, found, _NO_BACKUP, "Use another server; what this one says of files is not so.")
     patient.litter.forget(first)
     await patient.litter.remove_file(channel, target)
     await _try_directory(patient)
