@@ -105,10 +105,8 @@ class RestoreAll:
 
     def report(self, seconds: float) -> AllReport:
         """What became of all so far."""
-        return AllReport(tuple(self._reports.values()), self._left(), self._stop.is_set(), seconds)
-
-    def _left(self) -> tuple[bytes, ...]:
-        return tuple(archive.path for archive in self._archives if archive.path not in self._reports)
+        left = tuple(archive.path for archive in self._archives if archive.path not in self._reports)
+        return AllReport(tuple(self._reports.values()), left, self._stop.is_set(), seconds)
 
     async def connect_and_run(self) -> None:
         """Restore from the server; what starts processes gets ready while the connection is made."""

@@ -54,7 +54,7 @@ class Foreseen(NamedTuple):
         except ValueError as error:
             raise _damaged_index(os.fsdecode(self.archive.path), error) from error
         except OSError as error:
-            raise _not_here(error) from error
+            raise not_here(error) from error
 
     def _placed(self, member: Member) -> Member:
         link = self._placed_path(member.link) if member.type == HARD_LINK else member.link
@@ -79,7 +79,7 @@ async def foresee(store: RemoteStore, archive: StoredArchive, settings: RestoreS
     try:
         jobs = await to_thread.run_sync(look_ahead, indexed, settings)
     except OSError as error:
-        raise _not_here(error) from error
+        raise not_here(error) from error
     return Foreseen(archive, rules_of(settings), jobs, indexed.footer)
 
 
@@ -101,7 +101,8 @@ async def _read(store: RemoteStore, archive: StoredArchive, *, is_salvaged: bool
         raise DamagedArchive(f"{error}; --salvage reads it from its beginning instead") from error
 
 
-def _not_here(error: OSError) -> RestoreError:
+def not_here(error: OSError) -> RestoreError:
+    """What is said where the system lets nothing of an archive be restored."""
     return RestoreError(f"it cannot be restored here: {error.strerror or error}")
 
 

@@ -20,7 +20,7 @@ from async_backup.heap import keep_freed_memory
 from async_backup.processes import warmed_up
 from async_backup.remote.places import SMALL, open_listed
 from async_backup.remote.store import open_archives
-from async_backup.restoring.foreseen import look_ahead
+from async_backup.restoring.foreseen import look_ahead, not_here
 from async_backup.restoring.indexed import IndexedRestore
 from async_backup.restoring.model import Progress, RestoreEnded, RestoreStarted
 from async_backup.restoring.rules import rules_of
@@ -129,7 +129,7 @@ class Restore:
                 raise
             self._error = error
         except OSError as error:
-            self._error = RestoreError(f"it cannot be restored here: {error.strerror or error}")
+            self._error = not_here(error)
             if self._begun is None:
                 raise self._error from error
 

@@ -21,12 +21,13 @@ class SourceDirectories:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._made = _missing(target)
+        self._made: list[Path] = []
         self._wrong: dict[bytes, RestoreError] = {}
 
     def make(self, archives: Sequence[StoredArchive]) -> None:
         """Make all that the archives need, but for those that something is wrong with."""
         entries = {archive.entry for archive in archives}
+        self._made = _missing(self._target)
         for directory in sorted({os.path.dirname(archive.path) for archive in archives} - {b""}):
             try:
                 self._make(directory, entries)
